@@ -1,0 +1,268 @@
+//! The shapes of the REST API under `/api/v1/`, shared by the server and the command line.
+//!
+//! Responsible for: member names and types, both ways. Never: what they mean. Times are RFC 3339 strings named `…_at`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Rfc3339;
+use crate::secret::Environment;
+
+/// A page of a list.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// What to ask the next one with; null on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// A scope that an API defines.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeDefinition {
+    /// Its name, unique in the whole service.
+    pub name: String,
+    /// What it allows, for people.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// An API (a resource server) that is to be registered.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewApi {
+    /// A URI: the `aud` of its tokens.
+    pub identifier: String,
+    /// What people call it; its identifier if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The scopes it defines.
+    #[serde(default)]
+    pub scopes: Vec<ScopeDefinition>,
+    /// How long its tokens live at most, in whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_ttl: Option<u64>,
+}
+
+/// An API.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Api {
+    /// The `aud` of its tokens.
+    pub identifier: String,
+    /// What people call it.
+    pub name: String,
+    /// Whose it is.
+    pub organization: String,
+    /// The scopes it defines.
+    pub scopes: Vec<ScopeDefinition>,
+    /// How long its tokens live at most, in whole seconds.
+    pub token_ttl: Option<u64>,
+    /// The clients that may introspect tokens for it.
+    pub introspectors: Vec<String>,
+    /// When it was registered.
+    pub created_at: Rfc3339,
+}
+
+/// A project.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Project {
+    /// Its identifier, unique within its organization.
+    pub id: String,
+    /// Its organization.
+    pub organization: String,
+    /// What people call it.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Rfc3339,
+}
+
+/// Whether a client may authenticate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientStatus {
+    /// It may.
+    #[default]
+    Active,
+    /// It may not.
+    Disabled,
+}
+
+/// A client that is to be registered.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewClient {
+    /// What people call it.
+    pub name: String,
+    /// Its identifier; made if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// `live` if left out.
+    #[serde(default)]
+    pub environment: Environment,
+    /// The scopes it is granted.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The addresses it may come from; any if empty.
+    #[serde(default)]
+    pub ip_allowlist: Vec<String>,
+    /// How long its tokens live at most, in whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_ttl: Option<u64>,
+    /// How long its first secret lives, in whole seconds; for ever if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ttl: Option<u64>,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// Who answers for it.
+    #[serde(default)]
+    pub owner: String,
+    /// For programs.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A secret, as it is shown: never itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Secret {
+    /// Its identifier.
+    pub id: String,
+    /// Enough of it to tell it from others.
+    pub prefix: String,
+    /// When it was made.
+    pub created_at: Rfc3339,
+    /// When it ends; never if null.
+    pub expires_at: Option<Rfc3339>,
+    /// When a token was last issued for it.
+    pub last_used_at: Option<Rfc3339>,
+    /// From where.
+    pub last_used_from: Option<String>,
+}
+
+/// A client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Client {
+    /// Its identifier.
+    pub client_id: String,
+    /// Its new secret, in the answer that made it and nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
+    /// What people call it.
+    pub name: String,
+    /// Its organization.
+    pub organization: String,
+    /// Its project.
+    pub project: String,
+    /// `live` or `test`.
+    pub environment: Environment,
+    /// The scopes it is granted.
+    pub scopes: Vec<String>,
+    /// The roles it is granted.
+    pub roles: Vec<String>,
+    /// The addresses it may come from; any if empty.
+    pub ip_allowlist: Vec<String>,
+    /// How long its tokens live at most, in whole seconds.
+    pub token_ttl: Option<u64>,
+    /// Whether it may authenticate.
+    pub status: ClientStatus,
+    /// Its secrets.
+    pub secrets: Vec<Secret>,
+    /// For people.
+    pub description: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// For programs.
+    pub labels: BTreeMap<String, String>,
+    /// When it was registered.
+    pub created_at: Rfc3339,
+    /// When it was last changed.
+    pub updated_at: Rfc3339,
+}
+
+/// A change to a client (RFC 7396 merge patch).
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientPatch {
+    /// Whether it may authenticate.
+    pub status: ClientStatus,
+}
+
+/// A secret that is to be added to a client.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSecret {
+    /// How long the client's other secrets go on, in whole seconds; left out, they are not touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<u64>,
+    /// How long the new one lives, in whole seconds; for ever if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ttl: Option<u64>,
+}
+
+/// Where a signing key is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// Published, not yet used.
+    Next,
+    /// Signs.
+    Active,
+    /// Published until the last token signed with it has expired.
+    Retiring,
+    /// Out of use: every token signed with it is refused.
+    Revoked,
+    /// Out of use: no token signed with it is left.
+    Retired,
+}
+
+/// A signing key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Key {
+    /// Its RFC 7638 thumbprint.
+    pub kid: String,
+    /// What it signs with.
+    pub algorithm: String,
+    /// Where it is in its life.
+    pub state: KeyState,
+    /// When it was made or taken in.
+    pub created_at: Rfc3339,
+    /// For the next key: when it becomes, or can become, the active one.
+    pub activates_at: Option<Rfc3339>,
+    /// For a retiring key: when it is no longer published.
+    pub retires_at: Option<Rfc3339>,
+}
+
+/// How keys are to be rotated.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateKeys {
+    /// Do not wait until every verifier has seen the next key.
+    #[serde(default)]
+    pub now: bool,
+}
+
+/// What a rotation did, or will do.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Rotation {
+    /// Whether it has happened.
+    pub rotated: bool,
+    /// When it has happened, or will.
+    pub activates_at: Rfc3339,
+    /// All keys.
+    pub keys: Vec<Key>,
+}
+
+/// What a token says of its bearer.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WhoAmI {
+    /// All claims of the token.
+    pub claims: serde_json::Map<String, serde_json::Value>,
+    /// Where the request came from, as it was decided.
+    pub source_address: String,
+    /// How it was decided: `peer`, `forwarded` or `x-forwarded-for`.
+    pub source_address_from: String,
+    /// In how many seconds the token expires.
+    pub expires_in: u64,
+}

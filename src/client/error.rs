@@ -1,0 +1,59 @@
+//! What can go wrong on the way to a token.
+
+/// No token. Carries nothing secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Credentials that are not there, or not readable.
+    #[error("{0}")]
+    Credentials(String),
+    /// A URL that cannot be used.
+    #[error("{0:?} is not an http or https URL")]
+    BadUrl(String),
+    /// The metadata is not that of the issuer, or names no token endpoint (RFC 8414 §3.3).
+    #[error("the metadata at {url} {why}")]
+    Discovery {
+        /// Where it was read.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The server was not reached, or broke off.
+    #[error("{url} could not be reached: {why}")]
+    Unreachable {
+        /// The server.
+        url: String,
+        /// What happened.
+        why: String,
+    },
+    /// The server refused (RFC 6749 §5.2).
+    #[error("the token endpoint refused: {error} ({status}){}", description.as_deref().map(|d| format!(": {d}")).unwrap_or_default())]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The RFC's code.
+        error: String,
+        /// The server's own words.
+        description: Option<String>,
+    },
+    /// An answer that is not one of a token endpoint.
+    #[error("the answer of {url} is not a token response (RFC 6749 §5.1): {why}")]
+    BadAnswer {
+        /// The server.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Error {
+    /// Whether the same request may well succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { status, .. } => *status == 429 || *status >= 500,
+            Self::Credentials(_) | Self::BadUrl(_) | Self::Discovery { .. } | Self::BadAnswer { .. } => false,
+        }
+    }
+}

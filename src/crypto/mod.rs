@@ -1,0 +1,22 @@
+//! The only place that knows ring.
+//!
+//! Responsible for: randomness, digests, and signature keys as ready-parsed objects. Never: what is signed, by whom, or
+//! why; JSON; files.
+
+pub mod entropy;
+
+mod digest;
+mod signing_key;
+mod verifying_key;
+
+pub use digest::{HmacKey, HmacTag, Sha256, sha256, sha256_parts};
+pub use signing_key::{KeyError, SigningKey, SigningKeyKind};
+pub use verifying_key::{PublicKey, VerifyingKey};
+
+/// The algorithms that tokens are signed with (RFC 7518, RFC 8037).
+pub const TOKEN_ALGORITHMS: [jsonwebtoken::Algorithm; 4] = [
+    jsonwebtoken::Algorithm::ES256,
+    jsonwebtoken::Algorithm::EdDSA,
+    jsonwebtoken::Algorithm::RS256,
+    jsonwebtoken::Algorithm::PS256,
+];

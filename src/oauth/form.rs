@@ -1,0 +1,37 @@
+//! `application/x-www-form-urlencoded` as OAuth has it (RFC 6749 Appendix B).
+
+use percent_encoding::percent_decode;
+
+/// The media type.
+pub const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
+
+/// Decodes one part: `+` is a space, `%XX` a byte, and the bytes are UTF-8.
+///
+/// # Errors
+/// `None` where they are not.
+#[must_use]
+pub fn decode_part(part: &[u8]) -> Option<String> {
+    let spaced: Vec<u8> = part.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    percent_decode(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// Decodes `name=value` pairs joined by `&`, in their order.
+///
+/// # Errors
+/// `None` where a part is not UTF-8.
+#[must_use]
+pub fn decode_pairs(body: &[u8]) -> Option<Vec<(String, String)>> {
+    body.split(|b| *b == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = match pair.iter().position(|b| *b == b'=') {
+                Some(at) => {
+                    let (name, value) = pair.split_at(at);
+                    (name, value.get(1..).unwrap_or_default())
+                }
+                None => (pair, &[][..]),
+            };
+            Some((decode_part(name)?, decode_part(value)?))
+        })
+        .collect()
+}

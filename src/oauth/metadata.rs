@@ -1,0 +1,95 @@
+//! Metadata of the authorization server (RFC 8414) and of the protected resource (RFC 9728).
+
+use serde::{Deserialize, Serialize};
+
+/// The path of the token endpoint.
+pub const TOKEN_PATH: &str = "/oauth/token";
+/// The path of the key set.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+/// The path of the metadata (RFC 8414 §3).
+pub const AUTHORIZATION_SERVER_PATH: &str = "/.well-known/oauth-authorization-server";
+/// The path under which OpenID clients look for it.
+pub const OPENID_CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
+/// The path of the protected resource's metadata (RFC 9728 §3).
+pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
+
+/// The URL of `path` below `issuer`.
+#[must_use]
+pub fn endpoint(issuer: &str, path: &str) -> String {
+    format!("{}{path}", issuer.trim_end_matches('/'))
+}
+
+/// What a server says of itself (RFC 8414 §2).
+#[derive(Clone, Debug, Serialize)]
+pub struct AuthorizationServerMetadata {
+    /// The issuer, byte for byte.
+    pub issuer: String,
+    /// Where tokens are.
+    pub token_endpoint: String,
+    /// Where keys are.
+    pub jwks_uri: String,
+    /// `client_credentials`, said outright: left out it would mean authorization codes.
+    pub grant_types_supported: [&'static str; 1],
+    /// None, as there is no authorization endpoint.
+    pub response_types_supported: [&'static str; 0],
+    /// Basic and post.
+    pub token_endpoint_auth_methods_supported: [&'static str; 2],
+    /// Required by OpenID discovery; no subject but clients.
+    pub subject_types_supported: [&'static str; 1],
+    /// Required by OpenID discovery; the algorithm of every token.
+    pub id_token_signing_alg_values_supported: [String; 1],
+}
+
+impl AuthorizationServerMetadata {
+    /// What the server of `issuer` says, whose tokens are signed with `algorithm`.
+    #[must_use]
+    pub fn new(issuer: &str, algorithm: String) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            token_endpoint: endpoint(issuer, TOKEN_PATH),
+            jwks_uri: endpoint(issuer, JWKS_PATH),
+            grant_types_supported: ["client_credentials"],
+            response_types_supported: [],
+            token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+            subject_types_supported: ["public"],
+            id_token_signing_alg_values_supported: [algorithm],
+        }
+    }
+}
+
+/// What a client reads of a server's metadata.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DiscoveredMetadata {
+    /// Has to be the issuer that was asked (RFC 8414 §3.3).
+    pub issuer: String,
+    /// Where tokens are.
+    pub token_endpoint: Option<String>,
+    /// Where keys are.
+    pub jwks_uri: Option<String>,
+}
+
+/// What guards a resource (RFC 9728 §2).
+#[derive(Clone, Debug, Serialize)]
+pub struct ProtectedResourceMetadata {
+    /// The audience of its tokens.
+    pub resource: String,
+    /// Who issues them.
+    pub authorization_servers: [String; 1],
+    /// Header alone.
+    pub bearer_methods_supported: [&'static str; 1],
+    /// Its scopes.
+    pub scopes_supported: &'static [&'static str],
+}
+
+impl ProtectedResourceMetadata {
+    /// Of the service's own routes: the audience is the issuer.
+    #[must_use]
+    pub fn of_issuer(issuer: &str) -> Self {
+        Self {
+            resource: issuer.to_owned(),
+            authorization_servers: [issuer.to_owned()],
+            bearer_methods_supported: ["header"],
+            scopes_supported: &crate::scope::BUILT_IN,
+        }
+    }
+}

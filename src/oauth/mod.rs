@@ -1,0 +1,9 @@
+//! What travels on the OAuth wire: requests, responses, error codes, challenges, metadata.
+//!
+//! Responsible for: the RFCs' shapes and grammar, read and written. Never: whether anything is granted.
+
+pub mod basic;
+pub mod challenge;
+pub mod form;
+pub mod metadata;
+pub mod response;

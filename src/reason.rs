@@ -1,0 +1,120 @@
+//! The closed list of reasons: the stable, machine-readable word in every refusal.
+//!
+//! One table: what each is called, its status, its RFC code, what it means and what to do. `docs/errors.md` is checked
+//! against it, and every renderer takes its status from it.
+
+use http::StatusCode;
+use serde::{Serialize, Serializer};
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal, $status:ident, $code:expr, $title:literal, $action:literal;)+) => {
+        /// Why something was refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])* $variant,)+
+        }
+
+        impl Reason {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Its stable word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// The HTTP status it is answered with, on every surface.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)+ }
+            }
+
+            /// The error code of RFC 6749 §5.2 (token endpoint) or RFC 6750 §3.1 (guarded routes) that goes with it.
+            #[must_use]
+            pub const fn rfc_code(self) -> Option<&'static str> {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// What it means, in a few words: the `title` of a problem.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)+ }
+            }
+
+            /// What the caller is to do.
+            #[must_use]
+            pub const fn action(self) -> &'static str {
+                match self { $(Self::$variant => $action,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Nothing to authenticate with was sent to a guarded route.
+    NoCredentials = "no_credentials", UNAUTHORIZED, None,
+        "The request carries no credentials", "Send the token as: Authorization: Bearer TOKEN.";
+    /// The request cannot be read as what it should be.
+    MalformedRequest = "malformed_request", BAD_REQUEST, Some("invalid_request"),
+        "The request is malformed", "Mend the request as the detail says; the same one will fail again.";
+    /// The token does not verify.
+    TokenInvalid = "token_invalid", UNAUTHORIZED, Some("invalid_token"),
+        "The token does not verify", "Fetch a new token for this audience from this issuer.";
+    /// The token has expired.
+    TokenExpired = "token_expired", UNAUTHORIZED, Some("invalid_token"),
+        "The token has expired", "Fetch a new token; renew it before it expires.";
+    /// The token was revoked, or its client or key was.
+    TokenRevoked = "token_revoked", UNAUTHORIZED, Some("invalid_token"),
+        "The token was revoked", "Fetch a new token once; if that fails, ask the operator about the client.";
+    /// The token lacks a scope.
+    InsufficientScope = "insufficient_scope", FORBIDDEN, Some("insufficient_scope"),
+        "The token lacks a scope that is needed here", "Ask the operator to grant the client the scope, then fetch a new token.";
+    /// The address is not allowed; the credential is good.
+    IpNotAllowed = "ip_not_allowed", FORBIDDEN, Some("access_denied"),
+        "The address is not allowed; the credential itself is good",
+        "Call from an allowed address, or ask the operator to add this one to the allowlist.";
+    /// Client authentication failed.
+    InvalidClient = "invalid_client", UNAUTHORIZED, Some("invalid_client"),
+        "The client could not be authenticated",
+        "Check id and secret; the operator finds what really happened under the request_id.";
+    /// Another grant than `client_credentials`.
+    UnsupportedGrantType = "unsupported_grant_type", BAD_REQUEST, Some("unsupported_grant_type"),
+        "The grant type is not supported", "Send grant_type=client_credentials.";
+    /// A scope that the client was not granted, or that is not one.
+    InvalidScope = "invalid_scope", BAD_REQUEST, Some("invalid_scope"),
+        "A scope cannot be granted", "Ask for granted scopes only, or leave the parameter out to get them all.";
+    /// A resource that no API has as its identifier, or of which the client holds nothing.
+    InvalidTarget = "invalid_target", BAD_REQUEST, Some("invalid_target"),
+        "A resource cannot be granted", "Send the identifier of a registered API that the client holds scopes of.";
+    /// Another method than the route has.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Some("invalid_request"),
+        "The method is not allowed here", "Use a method that the Allow header names.";
+    /// The body is larger than the route takes.
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, Some("invalid_request"),
+        "The body is too large", "Send a smaller body.";
+    /// The body took too long to arrive.
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, Some("invalid_request"),
+        "The request took too long to arrive", "Send it again, without pauses.";
+    /// Members of the body are not what they should be.
+    InvalidField = "invalid_field", BAD_REQUEST, Some("invalid_request"),
+        "The request has members that cannot be accepted", "Mend the members that errors names.";
+    /// There is no such thing.
+    NotFound = "not_found", NOT_FOUND, Some("invalid_request"),
+        "There is nothing of that name", "Check the name; list what there is.";
+    /// It exists already, or is in a state that does not allow this.
+    Conflict = "conflict", CONFLICT, Some("invalid_request"),
+        "It conflicts with what is there", "Look at what is there, then decide again.";
+    /// The store cannot be reached or written.
+    StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, Some("temporarily_unavailable"),
+        "The service cannot answer for the moment", "Wait as long as Retry-After says, then try again.";
+    /// Our own fault.
+    InternalError = "internal_error", INTERNAL_SERVER_ERROR, Some("server_error"),
+        "The service failed", "Try again later; tell the operator the request_id.";
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

@@ -1,0 +1,131 @@
+//! The refusals of a guarded route, and their words (RFC 6750 §3, RFC 9457).
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
+
+use crate::id::RequestId;
+use crate::oauth::challenge;
+use crate::problem::{self, Problem};
+use crate::reason::Reason;
+use crate::scope::ScopeSet;
+use crate::source_ip::{BadForwardingHeader, SourceAddress};
+
+use super::verifier::TokenError;
+
+/// Why a request is not let through.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// Nothing to authenticate with.
+    NoCredentials,
+    /// Credentials or addresses that cannot be read.
+    Malformed(String),
+    /// A token that is not good.
+    Token(TokenError),
+    /// A token without a scope that is needed.
+    InsufficientScope {
+        /// What is needed.
+        needed: ScopeSet,
+        /// Whether one of them is enough.
+        any: bool,
+        /// What the token has.
+        held: ScopeSet,
+    },
+    /// A good token from an address that is not allowed.
+    IpNotAllowed {
+        /// The address; none where the server does not know it.
+        source: Option<SourceAddress>,
+        /// Whose allowlist does not have it: `token` or `route`.
+        allowlist: &'static str,
+    },
+}
+
+impl From<BadForwardingHeader> for Refusal {
+    fn from(bad: BadForwardingHeader) -> Self {
+        Self::Malformed(bad.to_string())
+    }
+}
+
+impl Refusal {
+    /// Its stable word.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NoCredentials => Reason::NoCredentials,
+            Self::Malformed(_) => Reason::MalformedRequest,
+            Self::Token(TokenError::Invalid(_)) => Reason::TokenInvalid,
+            Self::Token(TokenError::Expired(_)) => Reason::TokenExpired,
+            Self::Token(TokenError::Revoked) => Reason::TokenRevoked,
+            Self::InsufficientScope { .. } => Reason::InsufficientScope,
+            Self::IpNotAllowed { .. } => Reason::IpNotAllowed,
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::NoCredentials => "send an access token: Authorization: Bearer TOKEN".to_owned(),
+            Self::Malformed(detail) => detail.clone(),
+            Self::Token(error) => error.to_string(),
+            Self::InsufficientScope { needed, any, held } => {
+                let of = if *any { "one of the scopes" } else { "the scope" };
+                if held.is_empty() {
+                    format!("this route needs {of} {needed}; the token has none")
+                } else {
+                    format!("this route needs {of} {needed}; the token has {held}")
+                }
+            }
+            Self::IpNotAllowed { source: Some(source), allowlist } => format!(
+                "the credential itself is good, but the request came from {} (by {}), \
+                 which is not in the allowlist of the {allowlist}",
+                source.ip, source.from
+            ),
+            Self::IpNotAllowed { source: None, allowlist } => format!(
+                "the credential itself is good, but this server does not know the address that the request came \
+                 from, and the {allowlist} has an allowlist"
+            ),
+        }
+    }
+
+    fn challenge(&self, resource_metadata: Option<&str>) -> Option<String> {
+        match self {
+            Self::NoCredentials => Some(challenge::bearer_without_credentials(resource_metadata)),
+            Self::Malformed(_) => Some(challenge::bearer_malformed()),
+            Self::Token(error) => Some(challenge::bearer_invalid_token(&error.to_string())),
+            Self::InsufficientScope { needed, .. } => Some(challenge::bearer_insufficient_scope(needed)),
+            // The credential is good; another one would not help.
+            Self::IpNotAllowed { .. } => None,
+        }
+    }
+
+    /// The answer: status, challenge and problem.
+    #[must_use]
+    pub fn into_response<B: From<String>>(
+        self,
+        request_id: RequestId,
+        resource_metadata: Option<&str>,
+        errors_base: &str,
+    ) -> Response<B> {
+        let reason = self.reason();
+        let mut problem = Problem::new(reason, self.detail(), request_id, errors_base);
+        match &self {
+            Self::InsufficientScope { needed, held, .. } => {
+                problem = problem.with("scope", needed.to_string()).with("token_scope", held.to_string());
+            }
+            Self::IpNotAllowed { source, allowlist } => {
+                problem = problem
+                    .with("source_address", source.map(|s| s.ip.to_string()))
+                    .with("source_address_from", source.map(|s| s.from.to_string()))
+                    .with("allowlist", *allowlist);
+            }
+            Self::NoCredentials | Self::Malformed(_) | Self::Token(_) => {}
+        }
+        let mut response = Response::new(B::from(problem.to_json()));
+        *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::FORBIDDEN);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(value) = self.challenge(resource_metadata).and_then(|c| HeaderValue::try_from(c).ok()) {
+            headers.insert(WWW_AUTHENTICATE, value);
+        }
+        response
+    }
+}

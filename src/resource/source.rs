@@ -1,0 +1,42 @@
+//! Where keys and revocations come from.
+
+use crate::jose::KeySet;
+
+/// The keys of the issuer, as they are at this moment. Called for every token: it must neither wait nor lock.
+pub trait KeySource: std::fmt::Debug + Send + Sync {
+    /// The keys. Cheap: a clone of a shared set.
+    fn keys(&self) -> KeySet;
+}
+
+/// What has been revoked, as it is known at this moment. Called for every token: it must not wait.
+pub trait RevocationSource: std::fmt::Debug + Send + Sync {
+    /// Whether tokens signed with this key are revoked.
+    fn key_is_revoked(&self, kid: &str) -> bool;
+
+    /// Whether this token, or the generation of the secret it was bought with, is revoked.
+    fn token_is_revoked(&self, token_id: &str, generation: Option<&str>) -> bool;
+}
+
+/// Keys that do not change.
+#[derive(Debug)]
+pub struct StaticKeys(pub KeySet);
+
+impl KeySource for StaticKeys {
+    fn keys(&self) -> KeySet {
+        self.0.clone()
+    }
+}
+
+/// Nothing is ever revoked: tokens are good until they expire.
+#[derive(Debug)]
+pub struct NoRevocations;
+
+impl RevocationSource for NoRevocations {
+    fn key_is_revoked(&self, _kid: &str) -> bool {
+        false
+    }
+
+    fn token_is_revoked(&self, _token_id: &str, _generation: Option<&str>) -> bool {
+        false
+    }
+}
