@@ -26,3 +26,6 @@ pub mod client;
 #[cfg(feature = "resource")]
 pub mod resource;
 
+
+#[cfg(feature = "server")]
+pub mod server;

@@ -89,6 +89,12 @@ impl Allowlist {
         Ok(Self(merged))
     }
 
+    /// Its entries as text, masked.
+    #[must_use]
+    pub fn entries(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
+
     /// Whether it has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {

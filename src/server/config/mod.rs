@@ -1,0 +1,269 @@
+//! The configuration: its keys, their defaults, and what has to hold between them.
+//!
+//! Responsible for: what an operator can set. Never: reading it anywhere but in [`load`].
+
+mod load;
+mod span;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::jose::Algorithm;
+use crate::source_ip::{Allowlist, ClientIpHeader};
+
+pub use load::{ConfigError, Overrides, load};
+pub use span::Span;
+
+/// Everything that can be set. `docs/configuration.md` has the meanings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The address of the public listener.
+    pub listen: SocketAddr,
+    /// The `iss` of every token, byte for byte; `http://<listen>` if left out.
+    pub issuer: Option<String>,
+    /// The store.
+    pub store: Store,
+    /// Signing keys.
+    pub keys: Keys,
+    /// Tokens.
+    pub token: Token,
+    /// Source addresses.
+    pub network: Network,
+    /// Local administration.
+    pub admin: Admin,
+    /// Limits.
+    pub limits: Limits,
+    /// Logs.
+    pub telemetry: Telemetry,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            issuer: None,
+            store: Store::default(),
+            keys: Keys::default(),
+            token: Token::default(),
+            network: Network::default(),
+            admin: Admin::default(),
+            limits: Limits::default(),
+            telemetry: Telemetry::default(),
+        }
+    }
+}
+
+/// `store.*`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// `redb:PATH`.
+    pub url: String,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { url: "redb:data/mintage.redb".to_owned() }
+    }
+}
+
+/// `keys.*`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// Where the private keys are.
+    pub dir: PathBuf,
+    /// What tokens are signed with.
+    pub algorithm: SigningAlgorithm,
+    /// How long a key signs before the next one takes over.
+    pub rotate_after: Span,
+    /// How long verifiers may keep the JWKS.
+    pub jwks_max_age: Span,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("keys"),
+            algorithm: SigningAlgorithm::ES256,
+            rotate_after: Span::from_days(90),
+            jwks_max_age: Span::from_secs(300),
+        }
+    }
+}
+
+/// The algorithms that tokens can be signed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SigningAlgorithm {
+    /// ECDSA on P-256.
+    ES256,
+    /// Ed25519.
+    EdDSA,
+    /// RSA PKCS#1 v1.5.
+    RS256,
+    /// RSA PSS.
+    PS256,
+}
+
+impl From<SigningAlgorithm> for Algorithm {
+    fn from(algorithm: SigningAlgorithm) -> Self {
+        match algorithm {
+            SigningAlgorithm::ES256 => Self::ES256,
+            SigningAlgorithm::EdDSA => Self::EdDSA,
+            SigningAlgorithm::RS256 => Self::RS256,
+            SigningAlgorithm::PS256 => Self::PS256,
+        }
+    }
+}
+
+/// `token.*`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Token {
+    /// How long a token lives.
+    pub ttl: Span,
+    /// The most that `ttl` can be.
+    pub ttl_max: Span,
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self { ttl: Span::from_secs(3600), ttl_max: Span::from_secs(24 * 3600) }
+    }
+}
+
+/// `network.*`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// The proxies whose header is believed.
+    #[serde(deserialize_with = "load::cidrs")]
+    pub trusted_proxies: Allowlist,
+    /// The one header that is.
+    pub client_ip_header: ClientIpHeader,
+}
+
+/// `admin.*`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// The socket of local administration.
+    pub socket: PathBuf,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { socket: PathBuf::from("data/admin.sock") }
+    }
+}
+
+/// `limits.*`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Failed client authentications.
+    pub failed_auth: FailedAuth,
+}
+
+/// `limits.failed_auth.*`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FailedAuth {
+    /// A failed authentication is answered no sooner than this after it arrived.
+    pub delay: Span,
+}
+
+impl Default for FailedAuth {
+    fn default() -> Self {
+        Self { delay: Span::from_millis(50) }
+    }
+}
+
+/// `telemetry.*`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// What is logged: `info`, or a filter such as `mintage=debug,warn`.
+    pub log: String,
+    /// How.
+    pub format: LogFormat,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log: "info".to_owned(), format: LogFormat::Auto }
+    }
+}
+
+/// How logs are written, always to stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// Lines for people.
+    Text,
+    /// Lines for programs.
+    Json,
+}
+
+impl Config {
+    /// The issuer, given the address that is really listened on (they differ where the port is 0).
+    #[must_use]
+    pub fn issuer_at(&self, listening: SocketAddr) -> String {
+        self.issuer.clone().unwrap_or_else(|| format!("http://{listening}"))
+    }
+
+    /// The path of the redb store.
+    #[must_use]
+    pub fn store_path(&self) -> PathBuf {
+        PathBuf::from(self.store.url.strip_prefix("redb:").unwrap_or(&self.store.url))
+    }
+
+    /// The effective configuration as `key = value` lines of TOML, secrets redacted (there are none yet but in a store
+    /// URL's user part).
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut shown = self.clone();
+        shown.issuer = Some(self.issuer_at(self.listen));
+        shown.store.url = redact_userinfo(&self.store.url);
+        let mut out = String::new();
+        flatten("", &serde_json::to_value(shown).unwrap_or_default(), &mut out);
+        out
+    }
+
+    /// The effective configuration as JSON, secrets redacted.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut shown = self.clone();
+        shown.issuer = Some(self.issuer_at(self.listen));
+        shown.store.url = redact_userinfo(&self.store.url);
+        serde_json::to_value(shown).unwrap_or_default()
+    }
+}
+
+fn redact_userinfo(url: &str) -> String {
+    match (url.split_once("://"), url.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => {
+            format!("{scheme}://redacted{}", url.get(at..).unwrap_or_default())
+        }
+        _ => url.to_owned(),
+    }
+}
+
+fn flatten(prefix: &str, value: &serde_json::Value, out: &mut String) {
+    match value {
+        serde_json::Value::Object(members) => {
+            for (name, value) in members {
+                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                flatten(&key, value, out);
+            }
+        }
+        // JSON's strings, numbers and arrays of strings are TOML's.
+        value => out.push_str(&format!("{prefix} = {value}\n")),
+    }
+}

@@ -1,0 +1,191 @@
+//! The one domain error: what the decisions in `service/` refuse with, free of HTTP.
+//!
+//! Our own text and the caller's are kept apart: what a variant carries from outside is shown as data, and never the
+//! other way round. `http/render/` turns each variant into an answer, on every surface, without a wildcard.
+
+use crate::reason::Reason;
+use crate::scope::Scope;
+use crate::source_ip::SourceAddress;
+
+use super::keys::KeyRingError;
+use super::store::StoreError;
+
+/// Why a client could not be authenticated. For the logs alone: the caller gets one and the same answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthFailure {
+    /// No credentials, or of a scheme that is not taken.
+    None,
+    /// No client of that id.
+    UnknownClient,
+    /// None of its secrets.
+    WrongSecret,
+    /// One of its secrets, which has ended.
+    ExpiredSecret,
+    /// The right secret of a client that is disabled.
+    DisabledClient,
+}
+
+impl AuthFailure {
+    /// Its word in the logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "no_credentials",
+            Self::UnknownClient => "unknown_client",
+            Self::WrongSecret => "wrong_secret",
+            Self::ExpiredSecret => "expired_secret",
+            Self::DisabledClient => "disabled_client",
+        }
+    }
+}
+
+/// A member of a body that cannot be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct FieldError {
+    /// The member.
+    pub field: String,
+    /// What is wrong with it, and what would do.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// An error of this member.
+    pub fn new(field: impl Into<String>, detail: impl ToString) -> Self {
+        Self { field: field.into(), detail: detail.to_string() }
+    }
+}
+
+/// What a decision can refuse with.
+#[derive(Clone, Debug)]
+pub enum Error {
+    /// The request cannot be read.
+    Malformed(String),
+    /// The client could not be authenticated.
+    Unauthenticated(AuthFailure),
+    /// Another grant type.
+    UnsupportedGrantType,
+    /// A scope that is not one, or that was not granted.
+    InvalidScope(String),
+    /// A resource that is not one, or of which the client holds nothing.
+    InvalidTarget(String),
+    /// A good credential from an address off its allowlist.
+    AddressNotAllowed(SourceAddress),
+    /// What the token says is no longer so: its client has lost the scope since.
+    ScopeLost(Scope),
+    /// Members that cannot be accepted.
+    InvalidFields(Vec<FieldError>),
+    /// There is no such thing.
+    NotFound {
+        /// What kind of thing.
+        what: &'static str,
+        /// What it was called.
+        name: String,
+    },
+    /// It is there already, or its state does not allow this.
+    Conflict(String),
+    /// Another method than the route has.
+    MethodNotAllowed,
+    /// A body that is too large.
+    BodyTooLarge {
+        /// The most that is taken, in bytes.
+        limit: usize,
+    },
+    /// A body that took too long.
+    Timeout,
+    /// The store does not answer, or there is no key to sign with.
+    Unavailable,
+    /// Our own fault.
+    Internal,
+}
+
+impl Error {
+    /// Its stable word.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Malformed(_) => Reason::MalformedRequest,
+            Self::Unauthenticated(_) => Reason::InvalidClient,
+            Self::UnsupportedGrantType => Reason::UnsupportedGrantType,
+            Self::InvalidScope(_) => Reason::InvalidScope,
+            Self::InvalidTarget(_) => Reason::InvalidTarget,
+            Self::AddressNotAllowed(_) => Reason::IpNotAllowed,
+            Self::ScopeLost(_) => Reason::InsufficientScope,
+            Self::InvalidFields(_) => Reason::InvalidField,
+            Self::NotFound { .. } => Reason::NotFound,
+            Self::Conflict(_) => Reason::Conflict,
+            Self::MethodNotAllowed => Reason::MethodNotAllowed,
+            Self::BodyTooLarge { .. } => Reason::BodyTooLarge,
+            Self::Timeout => Reason::RequestTimeout,
+            Self::Unavailable => Reason::StoreUnavailable,
+            Self::Internal => Reason::InternalError,
+        }
+    }
+
+    /// What happened, and what to do.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Malformed(detail) | Self::InvalidScope(detail) | Self::InvalidTarget(detail) | Self::Conflict(detail) => {
+                detail.clone()
+            }
+            Self::Unauthenticated(_) => "client authentication failed; the operator finds why under the request_id".to_owned(),
+            Self::UnsupportedGrantType => "grant_type has to be client_credentials".to_owned(),
+            Self::AddressNotAllowed(source) => format!(
+                "the credential itself is good, but the request came from {} (by {}), which is not in the client's allowlist",
+                source.ip, source.from
+            ),
+            Self::ScopeLost(scope) => format!("the client no longer holds the scope {scope}"),
+            Self::InvalidFields(errors) => {
+                errors.iter().map(|e| format!("{}: {}", e.field, e.detail)).collect::<Vec<_>>().join("; ")
+            }
+            Self::NotFound { what, name } => format!("there is no {what} {name}"),
+            Self::MethodNotAllowed => "this route has other methods: see the Allow header".to_owned(),
+            Self::BodyTooLarge { limit } => format!("the body may have at most {limit} bytes"),
+            Self::Timeout => "the body did not arrive in time".to_owned(),
+            Self::Unavailable => "the service cannot answer for the moment; try again".to_owned(),
+            Self::Internal => "the service failed; its operator finds more under the request_id".to_owned(),
+        }
+    }
+
+    /// An error of one member.
+    pub fn field(field: &str, detail: impl ToString) -> Self {
+        Self::InvalidFields(vec![FieldError::new(field, detail)])
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => {
+                tracing::error!(%error, "store");
+                Self::Unavailable
+            }
+            StoreError::Corrupt(_) => {
+                tracing::error!(%error, "store");
+                Self::Internal
+            }
+            StoreError::Conflict => Self::Conflict("it was changed by somebody else meanwhile; try again".to_owned()),
+        }
+    }
+}
+
+impl From<KeyRingError> for Error {
+    fn from(error: KeyRingError) -> Self {
+        match error {
+            KeyRingError::Store(error) => error.into(),
+            KeyRingError::Unknown(name) => Self::NotFound { what: "key in use", name },
+            KeyRingError::NoNext => Self::Conflict(error.to_string()),
+            KeyRingError::File(error) => {
+                tracing::error!(%error, "keys");
+                Self::Unavailable
+            }
+        }
+    }
+}
+
+impl From<crate::crypto::entropy::NoEntropy> for Error {
+    fn from(error: crate::crypto::entropy::NoEntropy) -> Self {
+        tracing::error!(%error, "entropy");
+        Self::Unavailable
+    }
+}

@@ -1,0 +1,126 @@
+//! What handlers take out of requests.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::id::RequestId;
+use crate::oauth::form;
+use crate::resource::Refusal;
+use crate::server::error::Error;
+use crate::server::model::Actor;
+use crate::server::service::{Caller, PageRequest};
+
+use super::App;
+use super::admin_socket::PeerUser;
+use super::render::Fault;
+
+/// A body that does not arrive within this time is given up.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that a JSON body may have, in bytes.
+const MAX_JSON: usize = 256 * 1024;
+
+/// The whole body, if it has at most `limit` bytes and arrives in time.
+pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Error> {
+    let read = Limited::new(body, limit).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Err(_) => Err(Error::Timeout),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::BodyTooLarge { limit }),
+        Ok(Err(_)) => Err(Error::Malformed("the body broke off".to_owned())),
+    }
+}
+
+/// Whether the body is a form, by its media type.
+pub(super) fn is_form(headers: &http::HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|media| media.trim().eq_ignore_ascii_case(form::MEDIA_TYPE))
+}
+
+/// Refuses a token in a form body (RFC 6750 §2.2): only the header is read, and a token that lies elsewhere has leaked.
+pub(super) async fn refuse_token_in_body(State(app): State<App>, request: Request, next: Next) -> Response {
+    if !is_form(request.headers()) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let has_token = |body: &Bytes| {
+        form::decode_pairs(body).is_some_and(|pairs| pairs.iter().any(|(name, _)| name == "access_token"))
+    };
+    match read_body(body, super::token::MAX_BODY).await {
+        Ok(body) if has_token(&body) => {
+            let detail = "a token goes into the Authorization header, never into the body".to_owned();
+            Refusal::Malformed(detail).into_response(app.service.request_id(), None, &app.errors_base)
+        }
+        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Err(error) => Fault::new(&app, error).into_response(),
+    }
+}
+
+/// A JSON body.
+#[derive(Debug)]
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Fault> {
+        let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let is_json = matches!(media.as_str(), "application/json" | "application/merge-patch+json");
+        let body = read_body(request.into_body(), MAX_JSON).await.map_err(|error| Fault::new(app, error))?;
+        if !is_json {
+            let detail = "the Content-Type has to be application/json".to_owned();
+            return Err(Fault::new(app, Error::Malformed(detail)));
+        }
+        // serde_json names members and types, and may repeat a value that was sent: its sender sees it, nobody else.
+        serde_json::from_slice(&body)
+            .map(Self)
+            .map_err(|error| Fault::new(app, Error::Malformed(format!("the body is not what it should be: {error}"))))
+    }
+}
+
+/// `limit` and `cursor`.
+#[derive(Debug)]
+pub(super) struct Page(pub(super) PageRequest);
+
+impl FromRequestParts<App> for Page {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(page)| Self(page))
+            .map_err(|_| Fault::new(app, Error::field("limit", "it has to be a number")))
+    }
+}
+
+/// Who calls over the admin socket.
+#[derive(Debug)]
+pub(super) struct AdminCaller(pub(super) Caller);
+
+impl FromRequestParts<App> for AdminCaller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        let uid = parts.extensions.get::<PeerUser>().and_then(|peer| peer.0);
+        Ok(Self(Caller { actor: Actor::Admin { uid }, request_id: app.service.request_id() }))
+    }
+}
+
+impl AdminCaller {
+    /// A fault in this caller's request.
+    pub(super) fn fault(&self, app: &App) -> impl FnOnce(Error) -> Fault {
+        let (app, request_id): (App, RequestId) = (app.clone(), self.0.request_id.clone());
+        move |error| Fault::named(&app, error, request_id)
+    }
+}

@@ -1,0 +1,30 @@
+//! `/api/v1/keys`.
+
+use axum::Json as Answer;
+use axum::extract::{Path, State};
+
+use crate::api;
+
+use super::App;
+use super::extract::{AdminCaller, Json};
+use super::render::Fault;
+
+pub(super) async fn list(State(app): State<App>) -> Answer<api::Page<api::Key>> {
+    Answer(app.service.list_keys())
+}
+
+pub(super) async fn rotate(
+    State(app): State<App>,
+    caller: AdminCaller,
+    Json(request): Json<api::RotateKeys>,
+) -> Result<Answer<api::Rotation>, Fault> {
+    app.service.rotate_keys(&request, &caller.0).await.map(Answer).map_err(caller.fault(&app))
+}
+
+pub(super) async fn revoke(
+    State(app): State<App>,
+    caller: AdminCaller,
+    Path(kid): Path<String>,
+) -> Result<Answer<api::Page<api::Key>>, Fault> {
+    app.service.revoke_key(&kid, &caller.0).await.map(Answer).map_err(caller.fault(&app))
+}

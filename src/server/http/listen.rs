@@ -1,0 +1,108 @@
+//! Accepting connections. A connection that does not send its head in time is closed; when the service stops, requests
+//! under way are finished.
+
+use std::io;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use crate::source_ip::Peer;
+
+use super::admin_socket::{AdminSocket, PeerUser};
+
+/// How long a request's head may take to arrive, and a connection may idle between two.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long requests under way may take when the service stops.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long to wait when the system has no more descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `routes` until `stop` turns true. The peer is in each request's extensions, as a [`Peer`].
+pub async fn serve_tcp(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
+    let draining = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                // Answers are small and whole: waiting to fill a packet only delays them.
+                drop(stream.set_nodelay(true));
+                serve_connection(stream, &routes, Peer(peer.ip()), &draining);
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+    drop(listener);
+    drain(draining).await;
+}
+
+/// Serves `routes` on the admin socket until `stop` turns true. The peer's user is in each request's extensions, as a
+/// [`PeerUser`].
+pub async fn serve_unix(socket: AdminSocket, routes: Router, mut stop: watch::Receiver<bool>) {
+    let draining = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let user = PeerUser(stream.peer_cred().ok().map(|credentials| credentials.uid()));
+                serve_connection(stream, &routes, user, &draining);
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+    drop(socket);
+    drain(draining).await;
+}
+
+fn serve_connection<S, E>(stream: S, routes: &Router, about_peer: E, draining: &GracefulShutdown)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    let routes = routes.clone();
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let mut request: Request = request.map(Body::new);
+        request.extensions_mut().insert(about_peer.clone());
+        routes.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = draining.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    });
+}
+
+async fn pause(error: &io::Error) {
+    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        return;
+    }
+    tracing::error!(%error, "a connection could not be accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+async fn drain(draining: GracefulShutdown) {
+    if tokio::time::timeout(DRAIN, draining.shutdown()).await.is_err() {
+        tracing::warn!("requests under way were broken off");
+    }
+}

@@ -1,0 +1,134 @@
+//! HTTP: the whole route table, and what turns requests into calls and results into answers.
+//!
+//! Responsible for: paths, methods, headers, bodies. Never: deciding anything; a handler extracts, makes one call, and
+//! renders.
+
+mod admin_socket;
+mod apis;
+mod clients;
+mod errors;
+mod extract;
+mod health;
+mod keys;
+mod listen;
+mod projects;
+mod render;
+mod token;
+mod well_known;
+mod whoami;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, post};
+
+use crate::oauth::metadata::{
+    AUTHORIZATION_SERVER_PATH, JWKS_PATH, OPENID_CONFIGURATION_PATH, PROTECTED_RESOURCE_PATH, TOKEN_PATH, endpoint,
+};
+use crate::resource::{Guard, GuardLayer, RequireScopes, Verifier};
+use crate::scope::{Scope, ScopeSet};
+use crate::source_ip::SourcePolicy;
+
+use super::service::Service;
+
+pub use admin_socket::{AdminSocket, PeerUser};
+pub use listen::{serve_tcp, serve_unix};
+
+/// What handlers are given.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The decisions.
+    pub service: Arc<Service>,
+    /// Whom to believe about source addresses.
+    pub sources: Arc<SourcePolicy>,
+    /// A failed authentication is answered no sooner than this after it arrived.
+    pub failed_auth_delay: Duration,
+    /// The metadata documents, written once.
+    pub documents: Arc<well_known::Documents>,
+    /// The URI below which the kinds of problem are described.
+    pub errors_base: Arc<str>,
+    /// What a route of ours needs.
+    verifier: Arc<Verifier>,
+}
+
+/// The scope that lists projects.
+const PROJECTS_READ: &str = "mintage:projects:read";
+
+impl App {
+    /// Everything that the routes of `service` need.
+    #[must_use]
+    pub fn new(service: Arc<Service>, sources: SourcePolicy, failed_auth_delay: Duration, algorithm: String) -> Self {
+        let issuer = Arc::clone(&service.settings().issuer);
+        let verifier = Verifier::builder(&*issuer, &*issuer, Arc::clone(service.keys()) as _)
+            .clock(Arc::clone(service.clock()))
+            .revocations(Arc::clone(service.revocations()) as _)
+            .leeway(super::service::LEEWAY)
+            .build();
+        Self {
+            documents: Arc::new(well_known::Documents::new(&issuer, algorithm)),
+            errors_base: endpoint(&issuer, "/errors").into(),
+            sources: Arc::new(sources),
+            failed_auth_delay,
+            verifier: Arc::new(verifier),
+            service,
+        }
+    }
+
+    /// A guard before a route of ours.
+    fn guarded(&self, route: MethodRouter<Self>, scope: Option<&str>) -> MethodRouter<Self> {
+        let scopes = match scope.map(Scope::parse) {
+            None => RequireScopes::None,
+            Some(Ok(scope)) => RequireScopes::All([scope].into_iter().collect()),
+            // What cannot be named cannot be held.
+            Some(Err(_)) => RequireScopes::Any(ScopeSet::default()),
+        };
+        let guard = Guard::new(Arc::clone(&self.verifier))
+            .scopes(scopes)
+            .sources(Arc::clone(&self.sources))
+            .resource_metadata(endpoint(&self.service.settings().issuer, PROTECTED_RESOURCE_PATH))
+            .errors_base(Arc::clone(&self.errors_base));
+        route
+            .layer(GuardLayer::new(guard))
+            .layer(axum::middleware::from_fn_with_state(self.clone(), extract::refuse_token_in_body))
+    }
+}
+
+/// The routes of the public listener.
+#[must_use]
+pub fn public_routes(app: App) -> Router {
+    Router::new()
+        .route(TOKEN_PATH, post(token::exchange).fallback(token::method_not_allowed))
+        .route(AUTHORIZATION_SERVER_PATH, get(well_known::authorization_server))
+        .route(OPENID_CONFIGURATION_PATH, get(well_known::authorization_server))
+        .route(PROTECTED_RESOURCE_PATH, get(well_known::protected_resource))
+        .route(JWKS_PATH, get(well_known::jwks))
+        .route("/api/v1/whoami", app.guarded(get(whoami::show), None))
+        .route("/api/v1/projects", app.guarded(get(projects::list), Some(PROJECTS_READ)))
+        .route("/errors/{reason}", get(errors::show))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .method_not_allowed_fallback(errors::method_not_allowed)
+        .fallback(errors::not_found)
+        .with_state(app)
+}
+
+/// The routes of the admin socket: whoever can open it holds everything.
+#[must_use]
+pub fn admin_routes(app: App) -> Router {
+    Router::new()
+        .route("/api/v1/apis", get(apis::list).post(apis::create))
+        .route("/api/v1/apis/{identifier}", get(apis::show))
+        .route("/api/v1/clients", get(clients::list).post(clients::create))
+        .route("/api/v1/clients/{id}", get(clients::show).patch(clients::patch).delete(clients::delete))
+        .route("/api/v1/clients/{id}/secrets", post(clients::add_secret))
+        .route("/api/v1/clients/{id}/revoke", post(clients::revoke))
+        .route("/api/v1/keys", get(keys::list))
+        .route("/api/v1/keys/rotate", post(keys::rotate))
+        .route("/api/v1/keys/{kid}/revoke", post(keys::revoke))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .method_not_allowed_fallback(errors::method_not_allowed)
+        .fallback(errors::not_found)
+        .with_state(app)
+}

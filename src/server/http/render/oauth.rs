@@ -1,0 +1,45 @@
+//! Errors of the token endpoint (RFC 6749 §5.2).
+
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
+
+use crate::id::RequestId;
+use crate::oauth::challenge;
+use crate::oauth::response::ErrorResponse;
+use crate::server::error::Error;
+
+/// The answer of the token endpoint to `error`.
+pub(crate) fn oauth_error(error: &Error, request_id: RequestId) -> Response {
+    let reason = error.reason();
+    let body = ErrorResponse::new(reason, &error.detail(), request_id);
+    let mut response = (reason.status(), axum::Json(body)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    match error {
+        Error::Unauthenticated(_) => {
+            if let Ok(value) = HeaderValue::try_from(challenge::basic()) {
+                headers.insert(WWW_AUTHENTICATE, value);
+            }
+        }
+        Error::Unavailable => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(super::RETRY_AFTER));
+        }
+        Error::Malformed(_)
+        | Error::UnsupportedGrantType
+        | Error::InvalidScope(_)
+        | Error::InvalidTarget(_)
+        | Error::AddressNotAllowed(_)
+        | Error::ScopeLost(_)
+        | Error::InvalidFields(_)
+        | Error::NotFound { .. }
+        | Error::Conflict(_)
+        | Error::MethodNotAllowed
+        | Error::BodyTooLarge { .. }
+        | Error::Timeout
+        | Error::Internal => {}
+    }
+    response
+}

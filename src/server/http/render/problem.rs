@@ -1,0 +1,83 @@
+//! Errors everywhere else (RFC 9457), with the challenge of RFC 6750 where a token lacks something.
+
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde_json::json;
+
+use crate::id::RequestId;
+use crate::oauth::challenge;
+use crate::problem::{MEDIA_TYPE, Problem};
+use crate::scope::ScopeSet;
+use crate::server::error::Error;
+use crate::server::http::App;
+
+/// A domain error on its way out of a handler, with the name of the request it happened in.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    error: Error,
+    request_id: RequestId,
+    errors_base: std::sync::Arc<str>,
+}
+
+impl Fault {
+    /// `error`, in a request that has no name yet.
+    pub(crate) fn new(app: &App, error: Error) -> Self {
+        Self::named(app, error, app.service.request_id())
+    }
+
+    /// `error`, in the request of this name.
+    pub(crate) fn named(app: &App, error: Error, request_id: RequestId) -> Self {
+        Self { error, request_id, errors_base: std::sync::Arc::clone(&app.errors_base) }
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        tracing::info!(request_id = %self.request_id, reason = self.error.reason().as_str(), "refused");
+        problem_response(&self.error, self.request_id, &self.errors_base)
+    }
+}
+
+/// The answer of a route of ours to `error`.
+pub(crate) fn problem_response(error: &Error, request_id: RequestId, errors_base: &str) -> Response {
+    let reason = error.reason();
+    let mut problem = Problem::new(reason, error.detail(), request_id, errors_base);
+    let mut header = None;
+    match error {
+        Error::InvalidFields(errors) => problem = problem.with("errors", json!(errors)),
+        Error::AddressNotAllowed(source) => {
+            problem = problem
+                .with("source_address", source.ip.to_string())
+                .with("source_address_from", source.from.to_string())
+                .with("allowlist", "client");
+        }
+        Error::ScopeLost(scope) => {
+            problem = problem.with("scope", scope.as_str());
+            let needed: ScopeSet = [scope.clone()].into_iter().collect();
+            header = HeaderValue::try_from(challenge::bearer_insufficient_scope(&needed))
+                .ok()
+                .map(|value| (WWW_AUTHENTICATE, value));
+        }
+        Error::Unauthenticated(_) => {
+            header = HeaderValue::try_from(challenge::basic()).ok().map(|value| (WWW_AUTHENTICATE, value));
+        }
+        Error::Unavailable => header = Some((RETRY_AFTER, HeaderValue::from_static(super::RETRY_AFTER))),
+        Error::Malformed(_)
+        | Error::UnsupportedGrantType
+        | Error::InvalidScope(_)
+        | Error::InvalidTarget(_)
+        | Error::NotFound { .. }
+        | Error::Conflict(_)
+        | Error::MethodNotAllowed
+        | Error::BodyTooLarge { .. }
+        | Error::Timeout
+        | Error::Internal => {}
+    }
+    let mut response = (reason.status(), problem.to_json()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.extend(header);
+    response
+}

@@ -1,0 +1,175 @@
+//! `POST /oauth/token` (RFC 6749 §3.2, §4.4).
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Uri};
+
+use crate::clock::Deadline;
+use crate::oauth::response::TokenResponse;
+use crate::oauth::{basic, form};
+use crate::secret::ClientSecret;
+use crate::server::error::{AuthFailure, Error};
+use crate::server::service::{IssueRequest, PresentedCredentials};
+use crate::source_ip::Peer;
+
+use super::App;
+use super::extract::{is_form, read_body};
+use super::render::oauth_error;
+
+/// The most that the body may have, in bytes.
+pub(super) const MAX_BODY: usize = 16 * 1024;
+
+/// Exchanges credentials for a token.
+pub(super) async fn exchange(State(app): State<App>, request: Request) -> Response {
+    let earliest_refusal = Deadline::after(app.failed_auth_delay);
+    let error = match issue(&app, request).await {
+        Ok(token) => return token_response(&token),
+        Err(error) => error,
+    };
+    let request_id = app.service.request_id();
+    if let Error::Unauthenticated(cause) = &error {
+        tracing::info!(%request_id, cause = cause.as_str(), "client authentication failed");
+        earliest_refusal.reached().await;
+    } else {
+        tracing::info!(%request_id, reason = error.reason().as_str(), "token refused");
+    }
+    oauth_error(&error, request_id)
+}
+
+/// Anything but POST.
+pub(super) async fn method_not_allowed(State(app): State<App>) -> Response {
+    let mut response = oauth_error(&Error::MethodNotAllowed, app.service.request_id());
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+fn token_response(token: &TokenResponse) -> Response {
+    let mut response = axum::Json(token).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+async fn issue(app: &App, request: Request) -> Result<TokenResponse, Error> {
+    let (parts, body) = request.into_parts();
+    let request = read(app, &parts, body).await?;
+    let issued = app.service.issue(request).await?;
+    Ok(TokenResponse {
+        access_token: issued.token,
+        token_type: "Bearer".to_owned(),
+        expires_in: issued.expires_in,
+        scope: issued.scopes,
+        refresh_in: Some(issued.refresh_in),
+    })
+}
+
+async fn read(app: &App, parts: &Parts, body: axum::body::Body) -> Result<IssueRequest, Error> {
+    let malformed = |detail: &str| Error::Malformed(detail.to_owned());
+    let peer = parts.extensions.get::<Peer>().ok_or(Error::Internal)?;
+    let source =
+        app.sources.decide(peer.0, &parts.headers).map_err(|error| Error::Malformed(error.to_string()))?;
+    refuse_credentials_in_query(&parts.uri)?;
+    let body = zeroize::Zeroizing::new(read_body(body, MAX_BODY).await?.to_vec());
+    if !is_form(&parts.headers) {
+        return Err(malformed("the Content-Type has to be application/x-www-form-urlencoded"));
+    }
+    let pairs =
+        form::decode_pairs(&body).ok_or_else(|| malformed("the body is not form-encoded UTF-8"))?;
+    let fields = Fields::read(pairs)?;
+    let credentials = credentials(&parts.headers, fields.client_id, fields.client_secret)?;
+    Ok(IssueRequest {
+        credentials,
+        grant_type: fields.grant_type.ok_or_else(|| malformed("grant_type is missing; send client_credentials"))?,
+        scope: fields.scope,
+        resources: fields.resources,
+        source,
+    })
+}
+
+/// RFC 6749 §2.3.1: credentials never go into the request URI.
+fn refuse_credentials_in_query(uri: &Uri) -> Result<(), Error> {
+    let pairs = uri.query().and_then(|query| form::decode_pairs(query.as_bytes())).unwrap_or_default();
+    let names = ["client_id", "client_secret", "client_assertion", "access_token"];
+    if pairs.iter().any(|(name, _)| names.contains(&name.as_str())) {
+        return Err(Error::Malformed(
+            "credentials go into the Authorization header or the body, never into the query, where logs keep them; \
+             take these for leaked"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// The parameters that are known here. An empty one counts as absent (RFC 6749 §3.2).
+#[derive(Default)]
+struct Fields {
+    grant_type: Option<String>,
+    scope: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<ClientSecret>,
+    resources: Vec<String>,
+}
+
+impl Fields {
+    fn read(pairs: Vec<(String, String)>) -> Result<Self, Error> {
+        let mut fields = Self::default();
+        for (name, value) in pairs {
+            if value.is_empty() {
+                continue;
+            }
+            let repeated = match name.as_str() {
+                "grant_type" => fields.grant_type.replace(value).is_some(),
+                "scope" => fields.scope.replace(value).is_some(),
+                "client_id" => fields.client_id.replace(value).is_some(),
+                "client_secret" => fields.client_secret.replace(value.into()).is_some(),
+                "resource" | "audience" => {
+                    if !fields.resources.contains(&value) {
+                        fields.resources.push(value);
+                    }
+                    false
+                }
+                _ => false,
+            };
+            if repeated {
+                return Err(Error::Malformed(format!("the parameter {name} was sent more than once")));
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// The credentials of the header or of the body, never of both (RFC 6749 §2.3).
+fn credentials(
+    headers: &HeaderMap,
+    client_id: Option<String>,
+    client_secret: Option<ClientSecret>,
+) -> Result<Option<PresentedCredentials>, Error> {
+    let malformed = |detail: &str| Error::Malformed(detail.to_owned());
+    let mut lines = headers.get_all(AUTHORIZATION).iter();
+    let Some(line) = lines.next() else {
+        return Ok(match (client_id, client_secret) {
+            (Some(client_id), Some(client_secret)) => Some(PresentedCredentials { client_id, client_secret }),
+            _ => None,
+        });
+    };
+    if lines.next().is_some() {
+        return Err(malformed("there are two Authorization headers; send one"));
+    }
+    if client_secret.is_some() {
+        return Err(malformed("the client authenticates in the header and in the body; do one of the two"));
+    }
+    let text = line.to_str().map_err(|_| malformed("the Authorization header is not ASCII"))?;
+    let (scheme, parameter) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(Error::Unauthenticated(AuthFailure::None));
+    }
+    let (id, secret) = basic::decode(parameter).map_err(|error| Error::Malformed(error.to_string()))?;
+    if client_id.is_some_and(|in_body| in_body != id) {
+        return Err(malformed("client_id in the body is not that of the Authorization header"));
+    }
+    Ok(Some(PresentedCredentials { client_id: id, client_secret: secret }))
+}

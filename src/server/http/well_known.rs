@@ -1,0 +1,70 @@
+//! The documents under `/.well-known/`.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use crate::oauth::metadata::{AuthorizationServerMetadata, ProtectedResourceMetadata};
+
+use super::App;
+
+/// The documents that do not change while the service runs.
+#[derive(Debug)]
+pub struct Documents {
+    authorization_server: Bytes,
+    protected_resource: Bytes,
+}
+
+impl Documents {
+    /// The documents of `issuer`, whose tokens are signed with `algorithm`.
+    #[must_use]
+    pub fn new(issuer: &str, algorithm: String) -> Self {
+        let write = |document: serde_json::Result<Vec<u8>>| Bytes::from(document.unwrap_or_default());
+        Self {
+            authorization_server: write(serde_json::to_vec(&AuthorizationServerMetadata::new(issuer, algorithm))),
+            protected_resource: write(serde_json::to_vec(&ProtectedResourceMetadata::of_issuer(issuer))),
+        }
+    }
+}
+
+fn json(body: Bytes) -> Response {
+    let cache = "public, max-age=300";
+    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, cache)], body).into_response()
+}
+
+/// RFC 8414, under both well-known names.
+pub(super) async fn authorization_server(State(app): State<App>) -> Response {
+    json(app.documents.authorization_server.clone())
+}
+
+/// RFC 9728.
+pub(super) async fn protected_resource(State(app): State<App>) -> Response {
+    json(app.documents.protected_resource.clone())
+}
+
+/// The public keys (RFC 7517 §5).
+pub(super) async fn jwks(State(app): State<App>, headers: HeaderMap) -> Response {
+    let keys = app.service.keys();
+    let published = keys.published();
+    let cache = format!("public, max-age={}", keys.jwks_max_age().as_secs());
+    let mut response = if matches(&headers, &published.etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(CONTENT_TYPE, "application/jwk-set+json")], published.body).into_response()
+    };
+    for (name, value) in [(CACHE_CONTROL, cache), (ETAG, published.etag)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// Whether `If-None-Match` names `etag` (RFC 9110 §13.1.2; it compares weakly).
+fn matches(headers: &HeaderMap, etag: &str) -> bool {
+    headers.get_all(IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok()).any(|line| {
+        line.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == etag)
+    })
+}

@@ -1,0 +1,13 @@
+//! The life of signing keys: loaded, made, rotated, retired, revoked.
+//!
+//! Responsible for: which key signs, which are published, and their files. Never: what is signed; HTTP.
+//!
+//! The states are in the store and the keys in files. The ring hands both out as one snapshot, swapped whole, so that
+//! issuing and verifying neither lock nor parse.
+
+mod files;
+mod ring;
+mod schedule;
+
+pub use files::KeyFileError;
+pub use ring::{KeyRing, KeyRingError, Published, Settings};

@@ -1,0 +1,81 @@
+//! APIs (resource servers) and projects.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api;
+use crate::clock::{Rfc3339, UnixTime};
+use crate::scope::Scope;
+
+/// An API and the scopes it defines.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Api {
+    /// A URI: the `aud` of its tokens.
+    pub identifier: String,
+    /// What people call it.
+    pub name: String,
+    /// Whose it is.
+    pub organization: String,
+    /// The scopes it defines.
+    pub scopes: Vec<DefinedScope>,
+    /// How long its tokens live at most, in seconds.
+    pub token_ttl: Option<u64>,
+    /// Clients that may introspect tokens for it.
+    pub introspectors: Vec<String>,
+    /// When it was registered.
+    pub created_at: UnixTime,
+}
+
+/// A scope and what it is for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DefinedScope {
+    /// Its name.
+    pub name: Scope,
+    /// For people.
+    pub description: String,
+}
+
+impl Api {
+    /// As it is shown.
+    #[must_use]
+    pub fn shown(&self) -> api::Api {
+        api::Api {
+            identifier: self.identifier.clone(),
+            name: self.name.clone(),
+            organization: self.organization.clone(),
+            scopes: self
+                .scopes
+                .iter()
+                .map(|s| api::ScopeDefinition { name: s.name.to_string(), description: s.description.clone() })
+                .collect(),
+            token_ttl: self.token_ttl,
+            introspectors: self.introspectors.clone(),
+            created_at: Rfc3339(self.created_at),
+        }
+    }
+}
+
+/// A project, which holds clients.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Project {
+    /// Its identifier within its organization.
+    pub id: String,
+    /// Its organization.
+    pub organization: String,
+    /// What people call it.
+    pub name: String,
+    /// When it was made.
+    pub created_at: UnixTime,
+}
+
+impl Project {
+    /// As it is shown.
+    #[must_use]
+    pub fn shown(&self) -> api::Project {
+        api::Project {
+            id: self.id.clone(),
+            organization: self.organization.clone(),
+            name: self.name.clone(),
+            created_at: Rfc3339(self.created_at),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Clients and their secrets.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api;
+use crate::api::ClientStatus;
+use crate::clock::{Rfc3339, UnixTime};
+use crate::id::{ClientId, Generation};
+use crate::scope::ScopeSet;
+use crate::secret::{Environment, SecretHash};
+use crate::source_ip::Allowlist;
+
+/// The most secrets that one client has.
+pub const MAX_SECRETS: usize = 5;
+
+/// A client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Client {
+    /// Its identifier.
+    pub client_id: ClientId,
+    /// What people call it.
+    pub name: String,
+    /// Its organization.
+    pub organization: String,
+    /// Its project.
+    pub project: String,
+    /// What it is used for.
+    pub environment: Environment,
+    /// The scopes it is granted.
+    pub scopes: ScopeSet,
+    /// Where it may come from; anywhere if empty.
+    pub ip_allowlist: Allowlist,
+    /// How long its tokens live at most, in seconds.
+    pub token_ttl: Option<u64>,
+    /// Whether it may authenticate.
+    pub status: ClientStatus,
+    /// Its secrets, the oldest first.
+    pub secrets: Vec<SecretRecord>,
+    /// Generations of secrets that are gone while tokens of theirs may live: revoking the client has to reach them.
+    pub past_generations: Vec<PastGeneration>,
+    /// For people.
+    pub description: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// For programs.
+    pub labels: BTreeMap<String, String>,
+    /// When it was registered.
+    pub created_at: UnixTime,
+    /// When it was last changed.
+    pub updated_at: UnixTime,
+    /// Counts its changes; a change names the one it was made from.
+    pub revision: u64,
+}
+
+/// A secret, as it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SecretRecord {
+    /// Its identifier.
+    pub id: String,
+    /// Enough of it to tell it from others.
+    pub prefix: String,
+    /// Its hash.
+    pub hash: SecretHash,
+    /// What its tokens carry as `gen`.
+    pub generation: Generation,
+    /// When it was made.
+    pub created_at: UnixTime,
+    /// When it ends.
+    pub expires_at: Option<UnixTime>,
+}
+
+/// A generation whose secret is gone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PastGeneration {
+    /// It.
+    pub generation: Generation,
+    /// When the last of its tokens has expired.
+    pub until: UnixTime,
+}
+
+/// When and from where a secret was last used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretUse {
+    /// When.
+    pub at: UnixTime,
+    /// From where.
+    pub from: IpAddr,
+}
+
+impl SecretRecord {
+    /// Whether it is good at `now`.
+    #[must_use]
+    pub fn is_live(&self, now: UnixTime) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+impl Client {
+    /// All generations that tokens of this client may carry.
+    pub fn generations(&self) -> impl Iterator<Item = &Generation> {
+        self.secrets.iter().map(|s| &s.generation).chain(self.past_generations.iter().map(|p| &p.generation))
+    }
+
+    /// As it is shown: `uses` gives the last use of a secret by its id.
+    #[must_use]
+    pub fn shown(&self, uses: impl Fn(&str) -> Option<SecretUse>) -> api::Client {
+        api::Client {
+            client_id: self.client_id.to_string(),
+            client_secret: None,
+            name: self.name.clone(),
+            organization: self.organization.clone(),
+            project: self.project.clone(),
+            environment: self.environment,
+            scopes: self.scopes.iter().map(ToString::to_string).collect(),
+            roles: Vec::new(),
+            ip_allowlist: self.ip_allowlist.entries(),
+            token_ttl: self.token_ttl,
+            status: self.status,
+            secrets: self
+                .secrets
+                .iter()
+                .map(|secret| {
+                    let last = uses(&secret.id);
+                    api::Secret {
+                        id: secret.id.clone(),
+                        prefix: secret.prefix.clone(),
+                        created_at: Rfc3339(secret.created_at),
+                        expires_at: secret.expires_at.map(Rfc3339),
+                        last_used_at: last.map(|l| Rfc3339(l.at)),
+                        last_used_from: last.map(|l| l.from.to_string()),
+                    }
+                })
+                .collect(),
+            description: self.description.clone(),
+            owner: self.owner.clone(),
+            labels: self.labels.clone(),
+            created_at: Rfc3339(self.created_at),
+            updated_at: Rfc3339(self.updated_at),
+        }
+    }
+}

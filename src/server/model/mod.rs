@@ -1,0 +1,42 @@
+//! What is kept: clients, APIs, projects, keys, revocations, and the records of changes.
+//!
+//! Responsible for: the records' members and what follows from one record alone. Never: deciding, storing, HTTP.
+
+mod api;
+mod audit;
+mod client;
+mod key;
+
+pub use api::{Api, DefinedScope, Project};
+pub use audit::{Actor, AuditHead, Change, SealedChange};
+pub use client::{Client, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
+pub use key::KeyRecord;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::UnixTime;
+
+/// The organization and the project that exist from the start.
+pub const DEFAULT: &str = "default";
+
+/// The scheme of the stored records. A store of another one is refused.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Something that is refused until all it concerns has expired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// What.
+    pub target: RevokedTarget,
+    /// Until when it has to be remembered.
+    pub until: UnixTime,
+}
+
+/// What is revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RevokedTarget {
+    /// The tokens of one generation of a secret.
+    Generation(String),
+    /// The tokens signed with one key.
+    Kid(String),
+}

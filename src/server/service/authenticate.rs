@@ -1,0 +1,72 @@
+//! Client authentication (RFC 6749 §2.3).
+
+use std::sync::Arc;
+
+use crate::api::ClientStatus;
+use crate::id::ClientId;
+use crate::secret::{ClientSecret, SecretHash};
+use crate::server::error::{AuthFailure, Error};
+use crate::server::model::{Client, SecretRecord};
+
+use super::Service;
+
+/// What was presented as credentials.
+#[derive(Debug)]
+pub struct PresentedCredentials {
+    /// As it was sent: anything may stand here, even a secret. Never logged, never stored.
+    pub client_id: String,
+    /// As it was sent.
+    pub client_secret: ClientSecret,
+}
+
+/// A client that has proven itself.
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    /// The client.
+    pub client: Arc<Client>,
+    /// The place of the secret that it used.
+    secret: usize,
+}
+
+impl Authenticated {
+    /// The secret that was used.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretRecord> {
+        self.client.secrets.get(self.secret)
+    }
+}
+
+impl Service {
+    /// Authenticates a client. Whatever goes wrong, the same work is done and the same error comes back; its cause is
+    /// for the logs.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`]; [`Error::Unavailable`] where the store has to be asked and does not answer.
+    pub async fn authenticate(&self, presented: Option<PresentedCredentials>) -> Result<Authenticated, Error> {
+        let presented = presented.ok_or(Error::Unauthenticated(AuthFailure::None))?;
+        let hash = presented.client_secret.hash();
+        let client = match ClientId::parse(&presented.client_id) {
+            Ok(id) => self.clients.get(&id).await?,
+            Err(_) => None,
+        };
+        let Some(client) = client else {
+            // As much work as for a client that is there.
+            let _ = hash.matches(&SecretHash::NONE);
+            return Err(Error::Unauthenticated(AuthFailure::UnknownClient));
+        };
+        let mut matching = None;
+        for (index, secret) in client.secrets.iter().enumerate() {
+            if hash.matches(&secret.hash) {
+                matching = Some((index, secret.is_live(self.clock.now())));
+            }
+        }
+        let failure = match matching {
+            None => AuthFailure::WrongSecret,
+            Some((_, false)) => AuthFailure::ExpiredSecret,
+            Some(_) if client.status == ClientStatus::Disabled => AuthFailure::DisabledClient,
+            Some((secret, true)) => return Ok(Authenticated { client, secret }),
+        };
+        tracing::debug!(client_id = %client.client_id, cause = failure.as_str(), "client authentication failed");
+        Err(Error::Unauthenticated(failure))
+    }
+}

@@ -1,0 +1,69 @@
+//! Cursors of lists: opaque, and signed, so that a made-up one is refused rather than guessed at.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::crypto::HmacKey;
+use crate::server::error::Error;
+
+/// How many items a page has, unless asked otherwise.
+const DEFAULT_LIMIT: usize = 100;
+/// The most items that a page has.
+const MAX_LIMIT: usize = 1000;
+/// The length of a cursor's tag, in bytes.
+const TAG: usize = 16;
+
+/// Which page of a list is wanted.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+pub struct PageRequest {
+    /// How many items at most.
+    pub limit: Option<usize>,
+    /// Where to go on.
+    pub cursor: Option<String>,
+}
+
+/// What cursors are signed with.
+#[derive(Debug)]
+pub(super) struct CursorKey(HmacKey);
+
+impl CursorKey {
+    pub(super) fn new(secret: &[u8]) -> Self {
+        Self(HmacKey::sha256(secret))
+    }
+
+    fn tag(&self, list: &str, last: &str) -> Vec<u8> {
+        let mut tag = self.0.tag(format!("{list}\0{last}").as_bytes());
+        tag.truncate(TAG);
+        tag
+    }
+
+    /// The cursor behind the item called `last` of `list`.
+    pub(super) fn seal(&self, list: &str, last: &str) -> String {
+        let mut bytes = self.tag(list, last);
+        bytes.extend_from_slice(last.as_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn open(&self, list: &str, cursor: &str) -> Option<String> {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let (tag, last) = bytes.split_at_checked(TAG)?;
+        let last = std::str::from_utf8(last).ok()?;
+        let good: bool = subtle::ConstantTimeEq::ct_eq(tag, self.tag(list, last).as_slice()).into();
+        good.then(|| last.to_owned())
+    }
+
+    /// Where a page of `list` begins (behind which item), and how many items it has at most.
+    pub(super) fn start(&self, list: &str, page: &PageRequest) -> Result<(Option<String>, usize), Error> {
+        let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
+        if limit == 0 || limit > MAX_LIMIT {
+            return Err(Error::field("limit", format!("it has to be between 1 and {MAX_LIMIT}")));
+        }
+        let after = match page.cursor.as_deref() {
+            None | Some("") => None,
+            Some(cursor) => Some(self.open(list, cursor).ok_or_else(|| {
+                Error::field("cursor", "it is not a next_cursor of this list; begin again without one")
+            })?),
+        };
+        Ok((after, limit))
+    }
+}

@@ -1,0 +1,194 @@
+//! Issuing tokens: what is granted, and the token that says so.
+
+use std::collections::BTreeSet;
+
+use crate::id::random_128;
+use crate::jose::claims::{Audience, IssuedClaims};
+use crate::scope::{Scope, ScopeSet};
+use crate::server::error::Error;
+use crate::server::model::SecretUse;
+use crate::source_ip::SourceAddress;
+
+use super::authenticate::PresentedCredentials;
+use super::catalog::CatalogSnapshot;
+use super::{Authenticated, Service};
+
+/// A token request, read and not yet weighed (RFC 6749 §4.4.2, RFC 8707 §2).
+#[derive(Debug)]
+pub struct IssueRequest {
+    /// Who asks.
+    pub credentials: Option<PresentedCredentials>,
+    /// `grant_type`.
+    pub grant_type: String,
+    /// `scope`, if it was sent.
+    pub scope: Option<String>,
+    /// `resource` and `audience`, each as often as it was sent.
+    pub resources: Vec<String>,
+    /// Where the request came from.
+    pub source: SourceAddress,
+}
+
+/// A token that was issued.
+#[derive(Debug)]
+pub struct IssuedToken {
+    /// The token.
+    pub token: String,
+    /// Its scopes.
+    pub scopes: String,
+    /// How long it lives, in seconds.
+    pub expires_in: u64,
+    /// In how many seconds it is best renewed.
+    pub refresh_in: u64,
+}
+
+/// What a token is granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The scopes.
+    pub scopes: ScopeSet,
+    /// The APIs: those of the scopes, or the issuer where there are none.
+    pub audience: BTreeSet<String>,
+}
+
+/// How long before its end a token is best renewed: five minutes, or a quarter of a short life.
+fn lead(ttl: u64) -> u64 {
+    (ttl / 4).min(300)
+}
+
+/// Decides what a client that holds `held` is granted when it asks for `requested` (nothing: all) at `resources`
+/// (none: wherever the scopes belong). Nothing is widened, and nothing asked for is dropped.
+///
+/// # Errors
+/// [`Error::InvalidScope`], [`Error::InvalidTarget`], which name what cannot be granted.
+pub fn decide_grant(
+    held: &ScopeSet,
+    requested: Option<&ScopeSet>,
+    resources: &[String],
+    catalog: &CatalogSnapshot,
+    issuer: &str,
+) -> Result<Grant, Error> {
+    for resource in resources {
+        if resource != issuer && catalog.api(resource).is_none() {
+            return Err(Error::InvalidTarget(format!("no API has the identifier {resource}")));
+        }
+    }
+    let owner = |scope: &Scope| match catalog.owner(scope) {
+        Some(api) => Some(api.identifier.as_str()),
+        None if scope.is_built_in() => Some(issuer),
+        None => None,
+    };
+    let wanted = |scope: &Scope| resources.is_empty() || owner(scope).is_some_and(|o| resources.iter().any(|r| r == o));
+    let scopes: ScopeSet = match requested {
+        Some(requested) => {
+            for scope in requested.iter() {
+                if !held.contains(scope.as_str()) || owner(scope).is_none() {
+                    return Err(Error::InvalidScope(format!("the scope {scope} is not granted to this client")));
+                }
+                if !wanted(scope) {
+                    return Err(Error::InvalidScope(format!(
+                        "the scope {scope} belongs to another API than the resource names"
+                    )));
+                }
+            }
+            requested.clone()
+        }
+        None => {
+            // A token that is sent to somebody's API should not administer this service.
+            let built_in_too = resources.iter().any(|r| r == issuer) || held.iter().all(Scope::is_built_in);
+            held.iter()
+                .filter(|scope| owner(scope).is_some() && wanted(scope) && (built_in_too || !scope.is_built_in()))
+                .cloned()
+                .collect()
+        }
+    };
+    let mut audience: BTreeSet<String> = scopes.iter().filter_map(owner).map(str::to_owned).collect();
+    if scopes.is_empty() {
+        audience.insert(issuer.to_owned());
+    }
+    // The audience follows from the scopes; a resource that none of them belongs to would be dropped without a word.
+    if let Some(unmet) = resources.iter().find(|resource| !audience.contains(*resource)) {
+        return Err(Error::InvalidTarget(match requested {
+            Some(_) => format!("none of the requested scopes belongs to {unmet}"),
+            None => format!("this client holds no scope of {unmet}"),
+        }));
+    }
+    Ok(Grant { scopes, audience })
+}
+
+impl Service {
+    /// Exchanges credentials for a token. Touches no disk for a client that is at hand.
+    ///
+    /// # Errors
+    /// [`Error`], as RFC 6749 §5.2 and the contract have them.
+    pub async fn issue(&self, request: IssueRequest) -> Result<IssuedToken, Error> {
+        let authenticated = self.authenticate(request.credentials).await?;
+        let client = &authenticated.client;
+        if !client.ip_allowlist.admits(request.source.ip) {
+            return Err(Error::AddressNotAllowed(request.source));
+        }
+        if request.grant_type != "client_credentials" {
+            return Err(Error::UnsupportedGrantType);
+        }
+        let requested = match request.scope.as_deref() {
+            None => None,
+            Some(text) => {
+                let scopes = ScopeSet::parse(text).map_err(|error| Error::InvalidScope(error.to_string()))?;
+                if scopes.is_empty() {
+                    return Err(Error::InvalidScope("scope names no scope".to_owned()));
+                }
+                Some(scopes)
+            }
+        };
+        let catalog = self.catalog.now();
+        let grant = decide_grant(
+            &client.scopes,
+            requested.as_ref(),
+            &request.resources,
+            &catalog,
+            &self.settings.issuer,
+        )?;
+        self.sign(&authenticated, &grant, &catalog, request.source)
+    }
+
+    fn sign(
+        &self,
+        authenticated: &Authenticated,
+        grant: &Grant,
+        catalog: &CatalogSnapshot,
+        source: SourceAddress,
+    ) -> Result<IssuedToken, Error> {
+        let client = &authenticated.client;
+        let secret = authenticated.secret().ok_or(Error::Internal)?;
+        let signer = self.keys.signer().ok_or(Error::Unavailable)?;
+        let now = self.clock.now();
+        let own_limits = grant.audience.iter().filter_map(|api| catalog.api(api)?.token_ttl).chain(client.token_ttl);
+        let ttl = own_limits.fold(self.settings.token_ttl.as_secs(), u64::min);
+        let scopes = grant.scopes.to_string();
+        let token_id = random_128(&*self.entropy)?;
+        let mut audience = grant.audience.iter().map(String::as_str);
+        let audience = match (audience.next(), grant.audience.len()) {
+            (Some(one), 1) => Audience::One(one),
+            _ => Audience::Many(grant.audience.iter().map(String::as_str).collect()),
+        };
+        let token = signer
+            .sign(&IssuedClaims {
+                iss: &self.settings.issuer,
+                sub: client.client_id.as_str(),
+                client_id: client.client_id.as_str(),
+                aud: audience,
+                exp: now.plus(std::time::Duration::from_secs(ttl)),
+                iat: now,
+                nbf: now,
+                jti: &token_id,
+                scope: &scopes,
+                org: &client.organization,
+                project: &client.project,
+                env: client.environment.as_str(),
+                generation: secret.generation.as_str(),
+                ip_allowlist: (!client.ip_allowlist.is_empty()).then_some(&client.ip_allowlist),
+            })
+            .map_err(|_| Error::Unavailable)?;
+        self.usage.note(&secret.id, SecretUse { at: now, from: source.ip });
+        Ok(IssuedToken { token, scopes, expires_in: ttl, refresh_in: ttl - lead(ttl) })
+    }
+}

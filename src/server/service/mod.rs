@@ -1,0 +1,163 @@
+//! The decisions, free of HTTP: authenticate, issue, register, rotate, revoke.
+//!
+//! Responsible for: what is granted, to whom, and what changes. Never: status codes, headers, files. One file a
+//! subject; `http/` mirrors them by name.
+
+mod apis;
+mod authenticate;
+mod catalog;
+mod client_cache;
+mod clients;
+mod cursor;
+mod issue;
+mod keys;
+mod projects;
+mod quickstart;
+mod revocations;
+mod tasks;
+mod usage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::crypto::entropy::Entropy;
+use crate::id::RequestId;
+
+use super::error::Error;
+use super::keys::KeyRing;
+use super::model::{Actor, Change};
+use super::store::{Store, StoreError};
+
+pub use authenticate::{Authenticated, PresentedCredentials};
+pub use catalog::{Catalog, CatalogSnapshot};
+pub use cursor::PageRequest;
+pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
+pub use quickstart::{QUICKSTART_ID, Quickstart};
+pub use revocations::Revocations;
+
+/// How far the clocks of verifiers may differ: as long after their end are tokens remembered.
+pub const LEEWAY: Duration = Duration::from_secs(30);
+
+/// What the decisions are told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The `iss` of every token, and the audience of the built-in API.
+    pub issuer: Arc<str>,
+    /// How long a token lives.
+    pub token_ttl: Duration,
+    /// The most that a token's life can be set to.
+    pub token_ttl_max: Duration,
+}
+
+/// Everything that decisions rest on.
+#[derive(Debug)]
+pub struct Service {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    store: Arc<dyn Store>,
+    keys: Arc<KeyRing>,
+    clients: client_cache::ClientCache,
+    catalog: Catalog,
+    revocations: Arc<Revocations>,
+    usage: usage::Usage,
+    cursors: cursor::CursorKey,
+}
+
+/// Who asks for a change, and in which request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who.
+    pub actor: Actor,
+    /// The request's name.
+    pub request_id: RequestId,
+}
+
+impl Service {
+    /// Loads what decisions need at hand.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn load(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        store: Arc<dyn Store>,
+        keys: Arc<KeyRing>,
+    ) -> Result<Self, StoreError> {
+        let catalog = Catalog::load(&*store).await?;
+        let revocations = Arc::new(Revocations::load(&*store, clock.now()).await?);
+        let cursors = cursor::CursorKey::new(&store.cursor_secret().await?);
+        Ok(Self {
+            settings,
+            clock,
+            entropy,
+            keys,
+            clients: client_cache::ClientCache::new(Arc::clone(&store)),
+            store,
+            catalog,
+            revocations,
+            usage: usage::Usage::default(),
+            cursors,
+        })
+    }
+
+    /// What the decisions were told.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> &Arc<KeyRing> {
+        &self.keys
+    }
+
+    /// What is revoked.
+    #[must_use]
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// A name for a request.
+    #[must_use]
+    pub fn request_id(&self) -> RequestId {
+        RequestId::generate(&*self.entropy)
+    }
+
+    /// Whether tokens can be issued: the store answers and there is a key.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.store.ping().await?;
+        self.keys.signer().map(drop).ok_or(Error::Unavailable)
+    }
+
+    /// The longest that a token issued from now on can matter to a verifier.
+    fn longest_token(&self) -> Duration {
+        self.settings.token_ttl_max + LEEWAY
+    }
+
+    fn change(&self, caller: &Caller, action: &'static str, target: &str, before: Value, after: Value) -> Change {
+        Change {
+            at: self.clock.now(),
+            actor: caller.actor.clone(),
+            action,
+            target: target.to_owned(),
+            request_id: Some(caller.request_id.as_str().to_owned()),
+            before,
+            after,
+        }
+    }
+}

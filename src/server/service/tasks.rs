@@ -1,0 +1,68 @@
+//! What happens in the background: keys moved on, uses written, what no longer matters forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Service;
+
+/// How often keys are looked at and uses written. A crash loses at most this much of last uses.
+const TICK: Duration = Duration::from_secs(1);
+/// How many ticks pass between two purges.
+const PURGE_EVERY: u64 = 60;
+
+impl Service {
+    /// Runs until `stop` turns true, then writes what is left.
+    pub async fn run_background(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut count: u64 = 0;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+            self.tick().await;
+            count += 1;
+            if count.is_multiple_of(PURGE_EVERY) {
+                self.purge().await;
+            }
+        }
+        self.flush_usage().await;
+    }
+
+    /// Does what is due now.
+    pub async fn tick(&self) {
+        if let Err(error) = self.keys.tick().await {
+            tracing::error!(%error, "the keys could not be moved on");
+        }
+        self.flush_usage().await;
+    }
+
+    /// Forgets what no longer matters.
+    pub async fn purge(&self) {
+        let now = self.clock.now();
+        match self.store.purge(now).await {
+            Ok(_) => self.revocations.purge(now),
+            Err(error) => tracing::error!(%error, "what no longer matters could not be purged"),
+        }
+        if !self.keys.has_next() {
+            tracing::error!(
+                "there is no next key to rotate to: put a new RSA key into the folder of keys \
+                 (openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072)"
+            );
+        }
+    }
+
+    async fn flush_usage(&self) {
+        let uses = self.usage.take();
+        if uses.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.note_secret_uses(uses.clone()).await {
+            tracing::warn!(%error, "last uses of secrets could not be written; they are kept for the next try");
+            self.usage.put_back(uses);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Starting and stopping: in which order the parts come up, and go down.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::clock::{Clock, SystemClock};
+use crate::crypto::entropy::{Entropy, SystemEntropy};
+use crate::jose::algorithm_name;
+use crate::source_ip::SourcePolicy;
+
+use super::config::Config;
+use super::http::{self, AdminSocket, App};
+use super::keys::{KeyRing, KeyRingError, Settings as KeySettings};
+use super::service::{LEEWAY, Quickstart, Service, Settings};
+use super::store::redb::{OpenError, RedbStore};
+use super::store::{Store, StoreError};
+
+/// What the service is given besides its configuration.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where randomness comes from.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy::new()) }
+    }
+}
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store, once open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeyRingError),
+    /// The public address.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The admin socket.
+    #[error("cannot make the admin socket {}: {source} (admin.socket moves it)", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No randomness, or a first client that could not be made.
+    #[error("the first start failed: {0}")]
+    First(String),
+}
+
+/// The service, ready to run.
+#[derive(Debug)]
+pub struct Server {
+    service: Arc<Service>,
+    app: App,
+    listener: TcpListener,
+    address: SocketAddr,
+    socket: AdminSocket,
+    quickstart: Option<Quickstart>,
+}
+
+/// The service, running.
+#[derive(Debug)]
+pub struct Running {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Brings everything up, in the order in which each needs the one before: the store and its lock, the address, the
+    /// keys, the decisions, the admin socket. Makes the first client where the store is new and `quickstart` is wanted.
+    ///
+    /// # Errors
+    /// [`StartError`]. What is there and cannot be used is never replaced.
+    pub async fn start(config: &Config, parts: Parts, quickstart: bool) -> Result<Self, StartError> {
+        let Parts { clock, entropy } = parts;
+        let mut seed = [0; 32];
+        entropy.fill(&mut seed).map_err(|error| StartError::First(error.to_string()))?;
+        let (path, now) = (config.store_path(), clock.now());
+        let opened = tokio::task::spawn_blocking(move || RedbStore::open(&path, seed, now)).await;
+        let (store, fresh) =
+            opened.map_err(|_| StoreError::Unavailable("opening it was broken off".to_owned()))??;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let listen_error = |source| StartError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        let ttl = config.token.ttl.duration();
+        let keys = KeyRing::open(
+            KeySettings {
+                dir: config.keys.dir.clone(),
+                algorithm: config.keys.algorithm,
+                rotate_after: config.keys.rotate_after.duration(),
+                jwks_max_age: config.keys.jwks_max_age.duration(),
+                longest_token: ttl + LEEWAY,
+            },
+            Arc::clone(&store),
+            Arc::clone(&clock),
+        )
+        .await?;
+        let settings = Settings {
+            issuer: config.issuer_at(address).into(),
+            token_ttl: ttl,
+            token_ttl_max: config.token.ttl_max.duration(),
+        };
+        let service = Arc::new(Service::load(settings, clock, entropy, store, Arc::new(keys)).await?);
+        let sources = SourcePolicy {
+            trusted_proxies: config.network.trusted_proxies.clone(),
+            header: config.network.client_ip_header,
+        };
+        let app = App::new(
+            Arc::clone(&service),
+            sources,
+            config.limits.failed_auth.delay.duration(),
+            algorithm_name(config.keys.algorithm.into()),
+        );
+        let socket = AdminSocket::bind(&config.admin.socket)
+            .map_err(|source| StartError::Socket { path: config.admin.socket.clone(), source })?;
+        let quickstart = if fresh && quickstart && address.ip().is_loopback() {
+            let made = service.create_quickstart().await;
+            Some(made.map_err(|error| StartError::First(error.detail()))?)
+        } else {
+            None
+        };
+        Ok(Self { service, app, listener, address, socket, quickstart })
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The decisions.
+    #[must_use]
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// The first client, if this start made it; to be shown once.
+    pub fn take_quickstart(&mut self) -> Option<Quickstart> {
+        self.quickstart.take()
+    }
+
+    /// Begins to answer.
+    #[must_use]
+    pub fn run(self) -> Running {
+        let (stop, stopped) = watch::channel(false);
+        let public = http::public_routes(self.app.clone());
+        let admin = http::admin_routes(self.app);
+        let tasks = vec![
+            tokio::spawn(http::serve_tcp(self.listener, public, stopped.clone())),
+            tokio::spawn(http::serve_unix(self.socket, admin, stopped.clone())),
+            tokio::spawn(self.service.run_background(stopped)),
+        ];
+        Running { stop, tasks }
+    }
+}
+
+impl Running {
+    /// Finishes what is under way, and ends. The store is closed when the last of it is done.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            drop(task.await);
+        }
+    }
+}

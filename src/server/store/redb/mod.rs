@@ -1,0 +1,84 @@
+//! The embedded store: one redb file, one writer thread.
+
+mod check;
+mod open;
+mod tables;
+mod verbs;
+mod writer;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use redb::{Database, ReadTransaction, ReadableDatabase};
+
+use super::StoreError;
+use writer::Writer;
+
+pub use open::OpenError;
+
+/// The database, or none while it is being opened again after a failed write.
+type Shared = Arc<RwLock<Option<Database>>>;
+
+/// The embedded store.
+#[derive(Debug)]
+pub struct RedbStore {
+    database: Shared,
+    writer: Writer,
+    path: PathBuf,
+}
+
+impl RedbStore {
+    /// Opens the store at `path`, or makes one where there is none; the second value tells which. `seed` is 32 random
+    /// bytes for a new one.
+    ///
+    /// # Errors
+    /// [`OpenError`]: it is in use, damaged, of another version, or its folder cannot be written.
+    pub fn open(path: &Path, seed: [u8; 32], now: crate::clock::UnixTime) -> Result<(Self, bool), OpenError> {
+        let (database, fresh) = open::open_or_create(path, seed, now)?;
+        let database: Shared = Arc::new(RwLock::new(Some(database)));
+        let writer = Writer::start(Arc::clone(&database), path.to_owned()).map_err(OpenError::io(path))?;
+        Ok((Self { database, writer, path: path.to_owned() }, fresh))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `read` on a consistent snapshot, off the async threads.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let database = Arc::clone(&self.database);
+        let work = move || {
+            let database = database.read().map_err(|_| poisoned())?;
+            let database = database.as_ref().ok_or_else(reopening)?;
+            let transaction = database.begin_read().map_err(unavailable)?;
+            // redb trusts its pages; a damaged one can make it panic. The damage stays within this read.
+            catch_unwind(AssertUnwindSafe(|| read(&transaction)))
+                .unwrap_or_else(|_| Err(StoreError::Corrupt("a page could not be read".to_owned())))
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("the read was broken off".to_owned())))
+    }
+}
+
+fn poisoned() -> StoreError {
+    StoreError::Unavailable("a thread failed while it held the store".to_owned())
+}
+
+fn reopening() -> StoreError {
+    StoreError::Unavailable("it is being opened again after a failed write".to_owned())
+}
+
+/// redb's errors, as far as a caller can tell them apart.
+fn unavailable(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Corrupted(why) => StoreError::Corrupt(why),
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}

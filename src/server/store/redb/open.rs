@@ -1,0 +1,199 @@
+//! Opening a store, or making a new one.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use redb::{Database, DatabaseError, ReadableDatabase};
+
+use crate::clock::UnixTime;
+use crate::server::model::{AuditHead, DEFAULT, Project, SCHEMA_VERSION};
+use crate::server::store::StoreError;
+
+use super::tables::{
+    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, META, PROJECTS, REVOCATIONS, SCHEMA, SCOPES, SECRET_USES,
+    decode, encode,
+};
+use super::{check, unavailable};
+
+/// Why a store cannot be opened. A store that is there is never replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "the store {} is in use by another process: is mintage running already? \
+         Stop that one, or give this one a store of its own (store.url)", .0.display()
+    )]
+    InUse(PathBuf),
+    /// It is not a store, or not whole.
+    #[error(
+        "the store {} is damaged ({why}). It was left as it is, and no new one was made. \
+         Put a backup in its place; or move it away to begin with an empty store", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Its records are of another version.
+    #[error("the store {} has records of schema {found}; this program reads schema {SCHEMA_VERSION}", path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+    },
+    /// The system does not let us.
+    #[error("the store {} cannot be used: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+
+    fn damaged(path: &Path, why: impl std::fmt::Display) -> Self {
+        Self::Damaged { path: path.to_owned(), why: why.to_string() }
+    }
+
+    fn of(path: &Path, error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => Self::InUse(path.to_owned()),
+            DatabaseError::Storage(redb::StorageError::Io(source))
+                if !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+            {
+                Self::Io { path: path.to_owned(), source }
+            }
+            other => Self::damaged(path, other),
+        }
+    }
+}
+
+/// Opens what is at `path`; where nothing is, makes a new store. The second value tells whether it is new.
+pub(super) fn open_or_create(path: &Path, seed: [u8; 32], now: UnixTime) -> Result<(Database, bool), OpenError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => open(path).map(|database| (database, false)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create(path, seed, now).map(|database| (database, true))
+        }
+        Err(error) => Err(OpenError::io(path)(error)),
+    }
+}
+
+fn open(path: &Path) -> Result<Database, OpenError> {
+    let file = File::open(path).map_err(OpenError::io(path))?;
+    if file.metadata().map_err(OpenError::io(path))?.len() == 0 {
+        return Err(OpenError::damaged(path, "it is empty"));
+    }
+    match file.try_lock_shared() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(OpenError::io(path)(error)),
+    }
+    let whole = quietly(|| check::is_whole(file))
+        .ok_or_else(|| OpenError::damaged(path, "its pages do not hang together"))?
+        .map_err(|error| OpenError::of(path, error))?;
+    if !whole {
+        return Err(OpenError::damaged(path, "its pages do not match their checksums"));
+    }
+    let database = quietly(|| Database::open(path))
+        .ok_or_else(|| OpenError::damaged(path, "its pages do not hang together"))?
+        .map_err(|error| OpenError::of(path, error))?;
+    match schema(&database).map_err(|error| OpenError::damaged(path, error))? {
+        Some(SCHEMA_VERSION) => Ok(database),
+        Some(found) => Err(OpenError::Schema { path: path.to_owned(), found }),
+        None => Err(OpenError::damaged(path, "it is a redb file, but not a store of mintage")),
+    }
+}
+
+fn schema(database: &Database) -> Result<Option<u32>, StoreError> {
+    let transaction = database.begin_read().map_err(unavailable)?;
+    let meta = match transaction.open_table(META) {
+        Ok(meta) => meta,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(unavailable(error)),
+    };
+    meta.get(SCHEMA).map_err(unavailable)?.map(|version| decode("the schema", version.value())).transpose()
+}
+
+/// redb can panic over a page that makes no sense. That is an answer here, not news for the terminal.
+fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = catch_unwind(AssertUnwindSafe(work));
+    std::panic::set_hook(hook);
+    result.ok()
+}
+
+/// Makes a store beside its place and moves it there when it is complete, so that a store that is there is whole.
+fn create(path: &Path, seed: [u8; 32], now: UnixTime) -> Result<Database, OpenError> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(OpenError::io(folder))?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let unfinished = path.with_file_name(name);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&unfinished)
+        .map_err(OpenError::io(&unfinished))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(OpenError::io(&unfinished)(error)),
+    }
+    // What an earlier start left unfinished.
+    file.set_len(0).map_err(OpenError::io(&unfinished))?;
+    file.unlock().map_err(OpenError::io(&unfinished))?;
+    let database = Database::builder().create_file(file).map_err(|error| OpenError::of(path, error))?;
+    initialize(&database, seed, now).map_err(|error| OpenError::damaged(&unfinished, error))?;
+    // Linking fails where somebody else was faster; renaming would replace their store.
+    fs::hard_link(&unfinished, path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => OpenError::InUse(path.to_owned()),
+        _ => OpenError::io(path)(error),
+    })?;
+    fs::remove_file(&unfinished).map_err(OpenError::io(&unfinished))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(OpenError::io(folder))?;
+    Ok(database)
+}
+
+fn initialize(database: &Database, seed: [u8; 32], now: UnixTime) -> Result<(), StoreError> {
+    let mut transaction = database.begin_write().map_err(unavailable)?;
+    transaction.set_quick_repair(true);
+    {
+        let mut meta = transaction.open_table(META).map_err(unavailable)?;
+        meta.insert(SCHEMA, encode(&SCHEMA_VERSION)?.as_slice()).map_err(unavailable)?;
+        meta.insert(AUDIT_HEAD, encode(&AuditHead::default())?.as_slice()).map_err(unavailable)?;
+        meta.insert(CURSOR_SECRET, seed.as_slice()).map_err(unavailable)?;
+        let mut projects = transaction.open_table(PROJECTS).map_err(unavailable)?;
+        let project = Project {
+            id: DEFAULT.to_owned(),
+            organization: DEFAULT.to_owned(),
+            name: "Default".to_owned(),
+            created_at: now,
+        };
+        projects.insert((DEFAULT, DEFAULT), encode(&project)?.as_slice()).map_err(unavailable)?;
+        // So that no reader finds a table missing.
+        transaction.open_table(CLIENTS).map_err(unavailable)?;
+        transaction.open_table(SECRET_USES).map_err(unavailable)?;
+        transaction.open_table(APIS).map_err(unavailable)?;
+        transaction.open_table(SCOPES).map_err(unavailable)?;
+        transaction.open_table(KEYS).map_err(unavailable)?;
+        transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+        transaction.open_table(AUDIT).map_err(unavailable)?;
+    }
+    transaction.commit().map_err(unavailable)
+}

@@ -1,0 +1,47 @@
+//! The tables of the file, and how records are written into them.
+
+use redb::TableDefinition;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::server::store::StoreError;
+
+/// `schema`, `revisions` and the like.
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// By `client_id`.
+pub(super) const CLIENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("clients");
+/// By the id of the secret.
+pub(super) const SECRET_USES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secret_uses");
+/// By identifier.
+pub(super) const APIS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("apis");
+/// The API that defines a scope, by the scope.
+pub(super) const SCOPES: TableDefinition<'_, &str, &str> = TableDefinition::new("scopes");
+/// By organization and id.
+pub(super) const PROJECTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("projects");
+/// By `kid`.
+pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
+/// By kind and name; the value is the moment until which it matters.
+pub(super) const REVOCATIONS: TableDefinition<'_, (&str, &str), i64> = TableDefinition::new("revocations");
+/// By sequence number, from 1; the exact bytes that were sealed.
+pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+
+/// In [`META`]: the version of the records.
+pub(super) const SCHEMA: &str = "schema";
+/// In [`META`]: the end of the audit chain.
+pub(super) const AUDIT_HEAD: &str = "audit_head";
+/// In [`META`]: the revision of the key records.
+pub(super) const KEYS_REVISION: &str = "keys_revision";
+/// In [`META`]: what cursors are signed with.
+pub(super) const CURSOR_SECRET: &str = "cursor_secret";
+
+/// A record's bytes.
+pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(record).map_err(|error| StoreError::Corrupt(format!("a record cannot be written: {error}")))
+}
+
+/// A record of its bytes.
+pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    // serde_json's words for an error can repeat a value; where it is will do.
+    serde_json::from_slice(bytes)
+        .map_err(|error| StoreError::Corrupt(format!("a record of {what} is not readable (column {})", error.column())))
+}
