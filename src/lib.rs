@@ -28,4 +28,6 @@ pub mod resource;
 
 
 #[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
 pub mod server;

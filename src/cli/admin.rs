@@ -1,0 +1,135 @@
+//! The way to a running server: its REST API, over the admin socket.
+
+use std::path::PathBuf;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::client::{read_bounded, unix_client};
+use crate::server::config::Overrides;
+
+use super::{Failure, Global};
+
+/// RFC 3986 §2.3: what needs no encoding in a path segment.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// A longer answer is not one of ours.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// A running server.
+#[derive(Debug)]
+pub(super) struct Admin {
+    http: reqwest::Client,
+    socket: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+    #[serde(default)]
+    errors: Vec<FieldError>,
+}
+
+#[derive(Deserialize)]
+struct FieldError {
+    field: String,
+    detail: String,
+}
+
+/// A segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+impl Admin {
+    /// The server whose socket the arguments or the configuration name.
+    pub(super) fn connect(global: &Global) -> Result<Self, Failure> {
+        let socket = global.load(Overrides::default())?.admin.socket;
+        Ok(Self { http: unix_client(&socket)?, socket })
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.call(Method::GET, path, None::<&()>).await
+    }
+
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    pub(super) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.call::<Value>(Method::DELETE, path, None::<&()>).await.map(drop)
+    }
+
+    /// All items of a list, page by page.
+    pub(super) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
+        let mut items = Vec::new();
+        let mut query = "?limit=1000".to_owned();
+        loop {
+            let page: crate::api::Page<T> = self.get(&format!("{path}{query}")).await?;
+            items.extend(page.items);
+            match page.next_cursor {
+                Some(cursor) => query = format!("?limit=1000&cursor={}", segment(&cursor)),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Failure> {
+        let mut request = self.http.request(method, format!("http://localhost/api/v1/{path}"));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let body = zeroize::Zeroizing::new(read_bounded(response, MAX_ANSWER).await?);
+        if !status.is_success() {
+            return Err(refused(status.as_u16(), &body));
+        }
+        let body: &[u8] = if body.is_empty() { b"null" } else { &body };
+        serde_json::from_slice(body)
+            .map_err(|_| Failure::new("the server's answer is not what this command expects; are both of one version?"))
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let mut source: Option<&dyn std::error::Error> = Some(error);
+        let mut kind = None;
+        while let Some(current) = source {
+            if let Some(io) = current.downcast_ref::<std::io::Error>() {
+                kind = Some(io.kind());
+            }
+            source = current.source();
+        }
+        let socket = self.socket.display();
+        Failure(match kind {
+            Some(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => format!(
+                "no server is running here: nothing listens on {socket}. Start one with `mintage serve`; \
+                 if it runs elsewhere, name its socket with --socket"
+            ),
+            Some(std::io::ErrorKind::PermissionDenied) => {
+                format!("{socket} may be opened only by the user that the server runs as; run this as that user")
+            }
+            _ => format!("the server at {socket} could not be reached: {error}"),
+        })
+    }
+}
+
+fn refused(status: u16, body: &[u8]) -> Failure {
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) if problem.errors.is_empty() => Failure(problem.detail),
+        Ok(problem) => Failure(
+            problem.errors.iter().map(|e| format!("{}: {}", e.field, e.detail)).collect::<Vec<_>>().join("\n       "),
+        ),
+        Err(_) => Failure(format!("the server refused with status {status}")),
+    }
+}

@@ -1,0 +1,217 @@
+//! `mintage client create|list|show|rotate|revoke|enable|disable|delete`
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::api::{Client, ClientPatch, ClientStatus, NewClient, NewSecret, Page};
+use crate::secret::Environment;
+use crate::server::config::Span;
+
+use super::admin::{Admin, segment};
+use super::{Failure, Global, output};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Register a client; its secret is shown once
+    Create(Create),
+    /// List all clients
+    List,
+    /// Show a client: its scopes, its allowlist, its secrets and when they were last used
+    Show {
+        /// Its client_id
+        id: String,
+    },
+    /// Give a client a new secret, shown once; the old ones end when the overlap does
+    Rotate {
+        /// Its client_id
+        id: String,
+        /// How long the old secrets go on; 0s ends them now
+        #[arg(long, value_name = "DURATION", default_value = "24h")]
+        overlap: Span,
+        /// How long the new secret lives; for ever unless set
+        #[arg(long, value_name = "DURATION")]
+        secret_ttl: Option<Span>,
+    },
+    /// Disable a client and cut off every token it holds; they stay dead if it is enabled again
+    Revoke {
+        /// Its client_id
+        id: String,
+    },
+    /// Let a disabled client authenticate again
+    Enable {
+        /// Its client_id
+        id: String,
+    },
+    /// Keep a client from authenticating, and cut off every token it holds
+    Disable {
+        /// Its client_id
+        id: String,
+    },
+    /// Delete a client and cut off every token it holds
+    Delete {
+        /// Its client_id
+        id: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Create {
+    /// What people call it
+    name: String,
+    /// A scope to grant, such as orders:read; as often as there are scopes
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+    /// An address or CIDR it may come from, such as 10.0.0.0/8; as often as there are ranges; any unless set
+    #[arg(long = "allow-ip", value_name = "CIDR")]
+    allow_ip: Vec<String>,
+    /// live or test
+    #[arg(long, value_name = "ENVIRONMENT", default_value = "live", value_parser = environment)]
+    env: Environment,
+    /// Its client_id; made unless set
+    #[arg(long, value_name = "CLIENT_ID")]
+    id: Option<String>,
+    /// How long its tokens live at most, such as 10m
+    #[arg(long, value_name = "DURATION")]
+    token_ttl: Option<Span>,
+    /// How long its secret lives, such as 90d; for ever unless set
+    #[arg(long, value_name = "DURATION")]
+    secret_ttl: Option<Span>,
+    /// For people
+    #[arg(long, default_value = "")]
+    description: String,
+    /// Who answers for it
+    #[arg(long, default_value = "")]
+    owner: String,
+    /// For programs; as often as there are labels
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+}
+
+fn environment(text: &str) -> Result<Environment, &'static str> {
+    match text {
+        "live" => Ok(Environment::Live),
+        "test" => Ok(Environment::Test),
+        _ => Err("it is either live or test"),
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("it has to be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
+    let admin = Admin::connect(global)?;
+    let path = |id: &str| format!("clients/{}", segment(id));
+    match command {
+        Command::Create(create) => {
+            let new = NewClient {
+                name: create.name,
+                client_id: create.id,
+                environment: create.env,
+                scopes: create.scopes,
+                ip_allowlist: create.allow_ip,
+                token_ttl: create.token_ttl.map(Span::as_secs),
+                secret_ttl: create.secret_ttl.map(Span::as_secs),
+                description: create.description,
+                owner: create.owner,
+                labels: create.labels.into_iter().collect::<BTreeMap<_, _>>(),
+            };
+            show(global, &admin.post("clients", &new).await?)?;
+        }
+        Command::List => list(global, admin.list("clients").await?)?,
+        Command::Show { id } => show(global, &admin.get(&path(&id)).await?)?,
+        Command::Rotate { id, overlap, secret_ttl } => {
+            let new = NewSecret { overlap: Some(overlap.as_secs()), secret_ttl: secret_ttl.map(Span::as_secs) };
+            show(global, &admin.post(&format!("{}/secrets", path(&id)), &new).await?)?;
+        }
+        Command::Revoke { id } => show(global, &admin.post(&format!("{}/revoke", path(&id)), &json!({})).await?)?,
+        Command::Enable { id } => {
+            show(global, &admin.patch(&path(&id), &ClientPatch { status: ClientStatus::Active }).await?)?;
+        }
+        Command::Disable { id } => {
+            show(global, &admin.patch(&path(&id), &ClientPatch { status: ClientStatus::Disabled }).await?)?;
+        }
+        Command::Delete { id } => {
+            admin.delete(&path(&id)).await?;
+            if global.json {
+                output::json(&json!({ "client_id": id, "deleted": true }))?;
+            } else {
+                output::line(&format!("{id} is deleted, and every token it held is cut off"))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(client: &Client) -> String {
+    // As the API has it, so that both say the same word.
+    serde_json::to_value(client.status).ok().as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn list(global: &Global, items: Vec<Client>) -> Result<(), Failure> {
+    if global.json {
+        return output::json(&Page { items, next_cursor: None });
+    }
+    let rows: Vec<_> = items
+        .iter()
+        .map(|client| {
+            [
+                client.client_id.clone(),
+                client.name.clone(),
+                client.environment.to_string(),
+                status(client),
+                client.secrets.len().to_string(),
+                output::or_dash(client.scopes.join(" ")),
+            ]
+        })
+        .collect();
+    output::print(&output::table(["CLIENT_ID", "NAME", "ENV", "STATUS", "SECRETS", "SCOPES"], &rows))
+}
+
+fn show(global: &Global, client: &Client) -> Result<(), Failure> {
+    if global.json {
+        return output::json(client);
+    }
+    let mut fields = vec![("client_id", client.client_id.clone())];
+    if let Some(secret) = &client.client_secret {
+        fields.push(("client_secret", format!("{secret}  (shown once: keep it now)")));
+    }
+    fields.extend([
+        ("name", client.name.clone()),
+        ("project", format!("{}/{}", client.organization, client.project)),
+        ("environment", client.environment.to_string()),
+        ("status", status(client)),
+        ("scopes", output::or_dash(client.scopes.join(" "))),
+        ("ip_allowlist", output::or_dash(client.ip_allowlist.join(" "))),
+        ("token_ttl", output::or_dash(client.token_ttl.map(|ttl| Span::from_secs(ttl).to_string()))),
+    ]);
+    for (name, value) in [("description", &client.description), ("owner", &client.owner)] {
+        if !value.is_empty() {
+            fields.push((name, value.clone()));
+        }
+    }
+    if !client.labels.is_empty() {
+        let labels: Vec<_> = client.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        fields.push(("labels", labels.join(" ")));
+    }
+    fields.push(("created_at", client.created_at.0.to_string()));
+    let rows: Vec<_> = client
+        .secrets
+        .iter()
+        .map(|secret| {
+            [
+                secret.id.clone(),
+                secret.prefix.clone(),
+                secret.created_at.0.to_string(),
+                secret.expires_at.map_or_else(|| "never".to_owned(), |at| at.0.to_string()),
+                secret.last_used_at.map_or_else(|| "never".to_owned(), |at| at.0.to_string()),
+                output::or_dash(secret.last_used_from.clone()),
+            ]
+        })
+        .collect();
+    let headings = ["SECRET", "PREFIX", "CREATED", "EXPIRES", "LAST USED", "FROM"];
+    output::print(&format!("{}\n{}", output::fields(&fields), output::table(headings, &rows)))
+}

@@ -1,0 +1,28 @@
+//! `mintage config check|show`
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::server::config::Overrides;
+
+use super::{Failure, Global, output};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Check the configuration, and say which key is wrong
+    Check,
+    /// Print the effective configuration, secrets redacted
+    Show,
+}
+
+pub(super) fn run(global: &Global, command: &Command) -> Result<ExitCode, Failure> {
+    let config = global.load(Overrides::default())?;
+    match command {
+        Command::Check if global.json => output::json(&json!({ "ok": true }))?,
+        Command::Check => output::line("the configuration is good")?,
+        Command::Show if global.json => output::json(&config.to_json())?,
+        Command::Show => output::print(&config.to_toml())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

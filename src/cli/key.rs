@@ -1,0 +1,81 @@
+//! `mintage key list|rotate|revoke`
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::api::{Key, KeyState, Page, RotateKeys, Rotation};
+
+use super::admin::{Admin, segment};
+use super::{Failure, Global, output};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List the signing keys
+    List,
+    /// Make the next key the active one, as soon as every verifier has had time to see it
+    Rotate {
+        /// Do not wait: verifiers that have not seen the next key refuse its tokens until they fetch the keys again
+        #[arg(long)]
+        now: bool,
+    },
+    /// For emergencies: take a key out of use at once; every token signed with it is refused
+    Revoke {
+        /// Its kid
+        kid: String,
+    },
+}
+
+pub(super) async fn run(global: &Global, command: &Command) -> Result<ExitCode, Failure> {
+    let admin = Admin::connect(global)?;
+    match command {
+        Command::List => show(global, admin.get("keys").await?)?,
+        Command::Rotate { now } => {
+            let rotation: Rotation = admin.post("keys/rotate", &RotateKeys { now: *now }).await?;
+            if global.json {
+                output::json(&rotation)?;
+            } else {
+                let at = rotation.activates_at.0;
+                output::line(&if rotation.rotated {
+                    format!("rotated at {at}: the next key signs now\n")
+                } else {
+                    format!("the next key takes over at {at}, when it has been published long enough (--now does not wait)\n")
+                })?;
+                output::print(&table(&rotation.keys))?;
+            }
+        }
+        Command::Revoke { kid } => {
+            show(global, admin.post(&format!("keys/{}/revoke", segment(kid)), &json!({})).await?)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(global: &Global, page: Page<Key>) -> Result<(), Failure> {
+    if global.json { output::json(&page) } else { output::print(&table(&page.items)) }
+}
+
+fn table(keys: &[Key]) -> String {
+    let rows: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let state = match key.state {
+                KeyState::Next => "next",
+                KeyState::Active => "active",
+                KeyState::Retiring => "retiring",
+                KeyState::Revoked => "revoked",
+                KeyState::Retired => "retired",
+            };
+            let time = |at: Option<crate::clock::Rfc3339>| output::or_dash(at.map(|at| at.0.to_string()));
+            [
+                key.kid.clone(),
+                key.algorithm.clone(),
+                state.to_owned(),
+                key.created_at.0.to_string(),
+                time(key.activates_at),
+                time(key.retires_at),
+            ]
+        })
+        .collect();
+    output::table(["KID", "ALG", "STATE", "CREATED", "ACTIVATES", "RETIRES"], &rows)
+}

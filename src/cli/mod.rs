@@ -1,0 +1,149 @@
+//! The command line: one file a command.
+//!
+//! Responsible for: arguments, what is printed, exit codes (0 done, 1 failed, 2 wrong usage). Never: deciding; it asks
+//! the server over the admin socket, and a token endpoint through `client`.
+
+mod admin;
+mod api;
+mod client;
+mod config;
+mod inspect;
+mod key;
+mod output;
+mod serve;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::server::config::{Config, ConfigError, Overrides, load};
+
+/// Why a command failed, in words for a person.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Failure(String);
+
+impl Failure {
+    fn new(why: impl ToString) -> Self {
+        Self(why.to_string())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self(format!("the configuration cannot be used:\n{error}"))
+    }
+}
+
+impl From<crate::client::Error> for Failure {
+    fn from(error: crate::client::Error) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error)
+    }
+}
+
+/// Short-lived, scoped JWTs for machine-to-machine calls (OAuth2 client credentials).
+///
+/// Without a command it serves: `mintage` is `mintage serve`.
+#[derive(Debug, Parser)]
+#[command(name = "mintage", version, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(flatten)]
+    serve: serve::Arguments,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Read the configuration from FILE instead of mintage.toml
+    #[arg(long, global = true, value_name = "FILE", env = "MINTAGE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// The admin socket (admin.socket of the configuration)
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl Global {
+    fn load(&self, overrides: Overrides) -> Result<Config, Failure> {
+        Ok(load(self.config.as_deref(), &Overrides { socket: self.socket.clone(), ..overrides })?)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(serve::Arguments),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Register APIs (resource servers) and the scopes they define
+    #[command(subcommand)]
+    Api(api::Command),
+    /// Register clients, rotate their secrets, cut them off
+    #[command(subcommand)]
+    Client(client::Command),
+    /// Look at the signing keys, rotate and revoke them
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Fetch a token, or look into one
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Print completions for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if cli.command.is_some() && cli.serve.is_given() {
+        let error = Cli::command().error(
+            clap::error::ErrorKind::ArgumentConflict,
+            "options of `serve` go behind it: mintage serve --listen …",
+        );
+        error.exit();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::fail(&Failure::new(error)),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(failure) => output::fail(&failure),
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let global = &cli.global;
+    match cli.command {
+        None => serve::run(global, cli.serve).await,
+        Some(Command::Serve(arguments)) => serve::run(global, arguments).await,
+        Some(Command::Config(command)) => config::run(global, &command),
+        Some(Command::Api(command)) => api::run(global, command).await,
+        Some(Command::Client(command)) => client::run(global, command).await,
+        Some(Command::Key(command)) => key::run(global, &command).await,
+        Some(Command::Token(command)) => token::run(global, command).await,
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "mintage", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
