@@ -3,5 +3,6 @@
 #![allow(clippy::allow_attributes, reason = "an expectation per lint would fail wherever a test does without it")]
 
 mod jose_cross;
+mod process;
 mod properties;
 mod vectors;
