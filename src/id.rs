@@ -22,9 +22,7 @@ pub(crate) fn random_base62(entropy: &dyn Entropy, length: usize) -> Result<Stri
     while out.len() < length {
         entropy.fill(bytes.as_mut())?;
         // 248 is the largest multiple of 62 that fits a byte: above it, low digits would be likelier.
-        out.extend(
-            bytes.iter().filter(|b| **b < 248).take(length - out.len()).map(|b| base62_digit(u64::from(*b))),
-        );
+        out.extend(bytes.iter().filter(|b| **b < 248).take(length - out.len()).map(|b| base62_digit(u64::from(*b))));
     }
     Ok(out)
 }

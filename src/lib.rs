@@ -26,7 +26,6 @@ pub mod client;
 #[cfg(feature = "resource")]
 pub mod resource;
 
-
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]

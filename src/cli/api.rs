@@ -37,8 +37,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     let admin = Admin::connect(global)?;
     match command {
         Command::Create { identifier, scopes, name, token_ttl } => {
-            let scopes =
-                scopes.into_iter().map(|name| ScopeDefinition { name, description: String::new() }).collect();
+            let scopes = scopes.into_iter().map(|name| ScopeDefinition { name, description: String::new() }).collect();
             let new = NewApi { identifier, name, scopes, token_ttl: token_ttl.map(Span::as_secs) };
             show(global, &admin.post("apis", &new).await?)?;
         }
@@ -47,7 +46,8 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
             if global.json {
                 output::json(&Page { items, next_cursor: None })?;
             } else {
-                let rows: Vec<_> = items.iter().map(|api| [api.identifier.clone(), api.name.clone(), scopes(api)]).collect();
+                let rows: Vec<_> =
+                    items.iter().map(|api| [api.identifier.clone(), api.name.clone(), scopes(api)]).collect();
                 output::print(&output::table(["IDENTIFIER", "NAME", "SCOPES"], &rows))?;
             }
         }

@@ -99,7 +99,11 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     );
     let valid = checks.iter().all(|check| check.ok);
     let report = Report { header: Value::Object(jws.header.clone()), claims, valid, checks };
-    if global.json { output::json(&report)? } else { output::print(&text(&report)?)? }
+    if global.json {
+        output::json(&report)?
+    } else {
+        output::print(&text(&report)?)?
+    }
     Ok(if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

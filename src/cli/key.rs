@@ -39,7 +39,9 @@ pub(super) async fn run(global: &Global, command: &Command) -> Result<ExitCode, 
                 output::line(&if rotation.rotated {
                     format!("rotated at {at}: the next key signs now\n")
                 } else {
-                    format!("the next key takes over at {at}, when it has been published long enough (--now does not wait)\n")
+                    format!(
+                        "the next key takes over at {at}, when it has been published long enough (--now does not wait)\n"
+                    )
                 })?;
                 output::print(&table(&rotation.keys))?;
             }

@@ -55,8 +55,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     // Before anything is made, so that no signal is missed.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut server =
-        Server::start(&config, Parts::default(), !arguments.no_quickstart).await.map_err(Failure::new)?;
+    let mut server = Server::start(&config, Parts::default(), !arguments.no_quickstart).await.map_err(Failure::new)?;
     let address = server.address();
     let quickstart = server.take_quickstart();
     let issuer = server.service().settings().issuer.to_string();

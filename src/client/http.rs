@@ -32,9 +32,7 @@ pub(crate) fn unix_client(socket: &std::path::Path) -> Result<reqwest::Client, E
     build(|builder| builder.unix_socket(socket).no_proxy())
 }
 
-fn build(
-    with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
-) -> Result<reqwest::Client, Error> {
+fn build(with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
     let fail = |why: String| Error::Unreachable { url: "the network".to_owned(), why };
     // Named outright: the process-wide provider belongs to the program that embeds this library.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -42,9 +40,7 @@ fn build(
         .with_safe_default_protocol_versions()
         .map_err(|e| fail(e.to_string()))?;
     let tls = match rustls_platform_verifier::Verifier::new(provider) {
-        Ok(verifier) => {
-            versions.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
-        }
+        Ok(verifier) => versions.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth(),
         // Without any certificates http still works, and https fails for want of a trusted root.
         Err(_) => versions.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
     };
@@ -156,8 +152,10 @@ impl TokenClient {
         let status = response.status();
         let body = zeroize::Zeroizing::new(read_bounded(response, MAX_ANSWER_BYTES).await?);
         if status.is_success() {
-            let token: TokenResponse = serde_json::from_slice(&body)
-                .map_err(|_| Error::BadAnswer { url: url.clone(), why: "it lacks a member, or has one of another type".to_owned() })?;
+            let token: TokenResponse = serde_json::from_slice(&body).map_err(|_| Error::BadAnswer {
+                url: url.clone(),
+                why: "it lacks a member, or has one of another type".to_owned(),
+            })?;
             if !token.token_type.eq_ignore_ascii_case("bearer") {
                 return Err(Error::BadAnswer { url, why: "its token_type is not Bearer".to_owned() });
             }
@@ -190,7 +188,10 @@ async fn discover(http: &reqwest::Client, issuer: &str) -> Result<Url, Error> {
     let metadata: DiscoveredMetadata =
         serde_json::from_slice(&body).map_err(|_| fail("is not a JSON object with an issuer".to_owned()))?;
     if metadata.issuer != issuer {
-        return Err(fail(format!("is that of another issuer ({:?}); RFC 8414 asks for the same text", metadata.issuer)));
+        return Err(fail(format!(
+            "is that of another issuer ({:?}); RFC 8414 asks for the same text",
+            metadata.issuer
+        )));
     }
     let token_url = metadata.token_endpoint.ok_or_else(|| fail("names no token_endpoint".to_owned()))?;
     http_url(&token_url)

@@ -9,9 +9,9 @@ mod http;
 
 pub use credentials::Credentials;
 pub use error::Error;
-pub use http::{MAX_ANSWER_BYTES, TokenClient, http_client, read_bounded};
 #[cfg(feature = "server")]
 pub(crate) use http::unix_client;
+pub use http::{MAX_ANSWER_BYTES, TokenClient, http_client, read_bounded};
 
 use crate::scope::ScopeSet;
 

@@ -120,13 +120,10 @@ impl SigningKey {
                 rs::EcdsaKeyPair::from_pkcs8(&rs::ECDSA_P256_SHA256_FIXED_SIGNING, der, &random).map_err(rejected)?,
             )),
             // OpenSSL writes PKCS#8 v1, without the public half that ring's strict parser asks for.
-            Algorithm::EdDSA => {
-                Pair::Ed25519(rs::Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(rejected)?)
-            }
+            Algorithm::EdDSA => Pair::Ed25519(rs::Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(rejected)?),
             Algorithm::RS256 | Algorithm::PS256 => {
-                let pair = rs::RsaKeyPair::from_pkcs8(der).or_else(|why| {
-                    rs::RsaKeyPair::from_der(der).map_err(|_| why)
-                });
+                let pair =
+                    rs::RsaKeyPair::from_pkcs8(der).or_else(|why| rs::RsaKeyPair::from_der(der).map_err(|_| why));
                 let padding: &'static dyn rs::RsaEncoding =
                     if algorithm == Algorithm::RS256 { &rs::RSA_PKCS1_SHA256 } else { &rs::RSA_PSS_SHA256 };
                 Pair::Rsa(Box::new(pair.map_err(rejected)?), padding)
@@ -191,4 +188,3 @@ impl JwtSigner for SigningKey {
         self.algorithm
     }
 }
-

@@ -152,9 +152,7 @@ impl AccessTokenClaims {
         };
         let ip_allowlist = match all.get("ip_allowlist") {
             None => Allowlist::default(),
-            Some(list) => {
-                serde_json::from_value(list.clone()).map_err(|_| ClaimError::WrongType("ip_allowlist"))?
-            }
+            Some(list) => serde_json::from_value(list.clone()).map_err(|_| ClaimError::WrongType("ip_allowlist"))?,
         };
         Ok(Self {
             issuer: required("iss")?,

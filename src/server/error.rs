@@ -125,10 +125,13 @@ impl Error {
     #[must_use]
     pub fn detail(&self) -> String {
         match self {
-            Self::Malformed(detail) | Self::InvalidScope(detail) | Self::InvalidTarget(detail) | Self::Conflict(detail) => {
-                detail.clone()
+            Self::Malformed(detail)
+            | Self::InvalidScope(detail)
+            | Self::InvalidTarget(detail)
+            | Self::Conflict(detail) => detail.clone(),
+            Self::Unauthenticated(_) => {
+                "client authentication failed; the operator finds why under the request_id".to_owned()
             }
-            Self::Unauthenticated(_) => "client authentication failed; the operator finds why under the request_id".to_owned(),
             Self::UnsupportedGrantType => "grant_type has to be client_credentials".to_owned(),
             Self::AddressNotAllowed(source) => format!(
                 "the credential itself is good, but the request came from {} (by {}), which is not in the client's allowlist",

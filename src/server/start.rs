@@ -99,8 +99,7 @@ impl Server {
         entropy.fill(&mut seed).map_err(|error| StartError::First(error.to_string()))?;
         let (path, now) = (config.store_path(), clock.now());
         let opened = tokio::task::spawn_blocking(move || RedbStore::open(&path, seed, now)).await;
-        let (store, fresh) =
-            opened.map_err(|_| StoreError::Unavailable("opening it was broken off".to_owned()))??;
+        let (store, fresh) = opened.map_err(|_| StoreError::Unavailable("opening it was broken off".to_owned()))??;
         let store: Arc<dyn Store> = Arc::new(store);
         let listen_error = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;

@@ -1,8 +1,24 @@
 //! The one integration binary.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "tests"
+)]
+#![allow(clippy::disallowed_methods, clippy::type_complexity, reason = "tests measure and tabulate")]
+#![allow(unreachable_pub, missing_docs, reason = "a test binary has no users")]
 #![allow(clippy::allow_attributes, reason = "an expectation per lint would fail wherever a test does without it")]
 
+mod app;
+mod coverage;
+mod guarded;
+mod house;
 mod jose_cross;
+mod keys;
 mod process;
 mod properties;
+mod store_contract;
+mod token;
 mod vectors;

@@ -106,8 +106,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Config
 /// figment's errors, each on a line with its key in front.
 fn describe(errors: figment::Error, path: &Path) -> String {
     let describe_one = |error: figment::Error| {
-        let from_environment =
-            error.metadata.as_ref().is_some_and(|metadata| metadata.name.contains("environment"));
+        let from_environment = error.metadata.as_ref().is_some_and(|metadata| metadata.name.contains("environment"));
         let place = if from_environment { "the environment".to_owned() } else { path.display().to_string() };
         let mut keys = error.path.clone();
         // An unknown key is named by the error itself, its parents by the path.
@@ -115,11 +114,7 @@ fn describe(errors: figment::Error, path: &Path) -> String {
             if keys.last() != Some(field) {
                 keys.push(field.clone());
             }
-            return format!(
-                "{}: unknown key (in {place}); known here are: {}",
-                keys.join("."),
-                expected.join(", ")
-            );
+            return format!("{}: unknown key (in {place}); known here are: {}", keys.join("."), expected.join(", "));
         }
         format!("{}: {} (in {place})", keys.join("."), error.kind)
     };
@@ -177,7 +172,7 @@ fn check(config: &Config) -> Result<(), String> {
     if config.limits.failed_auth.delay > super::Span::from_secs(10) {
         return Err("limits.failed_auth.delay: at most \"10s\"; longer ones hold connections open".to_owned());
     }
-    tracing_subscriber::EnvFilter::try_new(&config.telemetry.log)
-        .map(drop)
-        .map_err(|error| format!("telemetry.log: not a log filter, such as \"info\" or \"mintage=debug,warn\": {error}"))
+    tracing_subscriber::EnvFilter::try_new(&config.telemetry.log).map(drop).map_err(|error| {
+        format!("telemetry.log: not a log filter, such as \"info\" or \"mintage=debug,warn\": {error}")
+    })
 }

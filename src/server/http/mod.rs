@@ -95,7 +95,6 @@ impl App {
 }
 
 /// The routes of the public listener.
-#[must_use]
 pub fn public_routes(app: App) -> Router {
     Router::new()
         .route(TOKEN_PATH, post(token::exchange).fallback(token::method_not_allowed))
@@ -114,7 +113,6 @@ pub fn public_routes(app: App) -> Router {
 }
 
 /// The routes of the admin socket: whoever can open it holds everything.
-#[must_use]
 pub fn admin_routes(app: App) -> Router {
     Router::new()
         .route("/api/v1/apis", get(apis::list).post(apis::create))

@@ -70,15 +70,13 @@ async fn issue(app: &App, request: Request) -> Result<TokenResponse, Error> {
 async fn read(app: &App, parts: &Parts, body: axum::body::Body) -> Result<IssueRequest, Error> {
     let malformed = |detail: &str| Error::Malformed(detail.to_owned());
     let peer = parts.extensions.get::<Peer>().ok_or(Error::Internal)?;
-    let source =
-        app.sources.decide(peer.0, &parts.headers).map_err(|error| Error::Malformed(error.to_string()))?;
+    let source = app.sources.decide(peer.0, &parts.headers).map_err(|error| Error::Malformed(error.to_string()))?;
     refuse_credentials_in_query(&parts.uri)?;
     let body = zeroize::Zeroizing::new(read_body(body, MAX_BODY).await?.to_vec());
     if !is_form(&parts.headers) {
         return Err(malformed("the Content-Type has to be application/x-www-form-urlencoded"));
     }
-    let pairs =
-        form::decode_pairs(&body).ok_or_else(|| malformed("the body is not form-encoded UTF-8"))?;
+    let pairs = form::decode_pairs(&body).ok_or_else(|| malformed("the body is not form-encoded UTF-8"))?;
     let fields = Fields::read(pairs)?;
     let credentials = credentials(&parts.headers, fields.client_id, fields.client_secret)?;
     Ok(IssueRequest {

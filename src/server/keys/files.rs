@@ -146,9 +146,13 @@ fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
     match tag.as_str() {
         "PRIVATE KEY" | "RSA PRIVATE KEY" => {}
         "EC PRIVATE KEY" => {
-            return Err(not_a_key("it is SEC1; convert it with: openssl pkcs8 -topk8 -nocrypt -in OLD.pem -out NEW.pem"));
+            return Err(not_a_key(
+                "it is SEC1; convert it with: openssl pkcs8 -topk8 -nocrypt -in OLD.pem -out NEW.pem",
+            ));
         }
-        "ENCRYPTED PRIVATE KEY" => return Err(not_a_key("it is encrypted; decrypt it with: openssl pkcs8 -in OLD.pem -out NEW.pem")),
+        "ENCRYPTED PRIVATE KEY" => {
+            return Err(not_a_key("it is encrypted; decrypt it with: openssl pkcs8 -in OLD.pem -out NEW.pem"));
+        }
         _ => return Err(not_a_key("it is PEM of something else")),
     }
     let kind = SigningKey::kind_of(&der)
@@ -181,8 +185,7 @@ pub(super) fn generate(folder: &Path, algorithm: SigningAlgorithm) -> Result<Key
     let unfinished = path.with_extension("pem.new");
     let text = Zeroizing::new(pem::encode(&pem::Pem::new("PRIVATE KEY", der.to_vec())));
     let write = || {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&unfinished, &path)?;
@@ -198,6 +201,8 @@ pub(super) fn remove(folder: &Path, name: &str) {
     match fs::remove_file(&path) {
         Ok(()) => tracing::info!(file = %path.display(), "the file of a key out of use was removed"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!(file = %path.display(), %error, "the file of a key out of use could not be removed"),
+        Err(error) => {
+            tracing::warn!(file = %path.display(), %error, "the file of a key out of use could not be removed")
+        }
     }
 }

@@ -104,11 +104,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyRingError`]: a file is exposed, damaged, mixed up or missing. Nothing is made in its place.
-    pub async fn open(
-        settings: Settings,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, KeyRingError> {
+    pub async fn open(settings: Settings, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, KeyRingError> {
         files::prepare_folder(&settings.dir)?;
         let found = files::read_all(&settings.dir)?;
         let (records, revision) = store.keys().await?;
@@ -255,12 +251,7 @@ impl KeyRing {
     }
 
     /// Sees to it that there is a next key; for RSA, that is as far as there is an unused file.
-    fn fill_next(
-        &self,
-        state: &mut State,
-        records: &mut Vec<KeyRecord>,
-        now: UnixTime,
-    ) -> Result<(), KeyRingError> {
+    fn fill_next(&self, state: &mut State, records: &mut Vec<KeyRecord>, now: UnixTime) -> Result<(), KeyRingError> {
         if schedule::find(records, KeyState::Next).is_some() {
             return Ok(());
         }
@@ -271,12 +262,7 @@ impl KeyRing {
     }
 
     /// Takes the newest unused file of the right kind in as the next key, or generates one.
-    fn add_next(
-        &self,
-        state: &mut State,
-        records: &mut Vec<KeyRecord>,
-        now: UnixTime,
-    ) -> Result<(), KeyRingError> {
+    fn add_next(&self, state: &mut State, records: &mut Vec<KeyRecord>, now: UnixTime) -> Result<(), KeyRingError> {
         let (dir, algorithm) = (&self.settings.dir, self.settings.algorithm);
         let unused = files::read_all(dir)?
             .into_iter()
@@ -315,8 +301,7 @@ impl KeyRing {
             state.revision += 1;
             state.records = records;
         }
-        let in_use: Vec<String> =
-            state.records.iter().filter(|r| r.is_published()).map(|r| r.kid.clone()).collect();
+        let in_use: Vec<String> = state.records.iter().filter(|r| r.is_published()).map(|r| r.kid.clone()).collect();
         state.signers.retain(|signer| in_use.iter().any(|kid| kid == signer.kid()));
         self.snapshot.store(Arc::new(snapshot(state)));
         Ok(())
@@ -366,7 +351,11 @@ fn state_name(state: KeyState) -> &'static str {
 }
 
 fn states(records: &[KeyRecord]) -> Value {
-    records.iter().map(|record| (record.kid.clone(), json!(state_name(record.state)))).collect::<serde_json::Map<_, _>>().into()
+    records
+        .iter()
+        .map(|record| (record.kid.clone(), json!(state_name(record.state))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn snapshot(state: &State) -> Snapshot {

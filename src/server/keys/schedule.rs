@@ -17,11 +17,7 @@ pub(super) fn find(records: &[KeyRecord], state: KeyState) -> Option<&KeyRecord>
 }
 
 /// When the next key takes over, if nobody asks for it sooner.
-pub(super) fn activates_at(
-    records: &[KeyRecord],
-    rotate_after: Duration,
-    jwks_max_age: Duration,
-) -> Option<UnixTime> {
+pub(super) fn activates_at(records: &[KeyRecord], rotate_after: Duration, jwks_max_age: Duration) -> Option<UnixTime> {
     let next = find(records, KeyState::Next)?;
     let ripe = ripe_at(next, jwks_max_age);
     if next.rotation_requested {

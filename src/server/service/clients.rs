@@ -146,7 +146,8 @@ impl Service {
         let mut clients = self.store.clients(after.as_ref(), limit + 1).await?;
         let more = clients.len() > limit;
         clients.truncate(limit);
-        let next_cursor = clients.last().filter(|_| more).map(|last| self.cursors.seal("clients", last.client_id.as_str()));
+        let next_cursor =
+            clients.last().filter(|_| more).map(|last| self.cursors.seal("clients", last.client_id.as_str()));
         Ok(api::Page { items: self.shown(&clients).await?, next_cursor })
     }
 
@@ -231,12 +232,8 @@ impl Service {
             let client = self.existing(id).await?;
             let until = self.clock.now().plus(self.longest_token());
             let revoked: Vec<_> = client.generations().map(|g| revocation(g, until)).collect();
-            let change =
-                self.change(caller, "client.delete", id, json!(client.shown(|_| None)), Value::Null);
-            let done = self
-                .store
-                .delete_client(&client.client_id, client.revision, revoked.clone(), change)
-                .await;
+            let change = self.change(caller, "client.delete", id, json!(client.shown(|_| None)), Value::Null);
+            let done = self.store.delete_client(&client.client_id, client.revision, revoked.clone(), change).await;
             self.clients.forget(&client.client_id);
             match done {
                 Ok(()) => {
@@ -272,8 +269,7 @@ impl Service {
             let revoked = change(&mut client, now)?;
             client.updated_at = now;
             client.revision += 1;
-            let record =
-                self.change(caller, action, id, json!(before.shown(|_| None)), json!(client.shown(|_| None)));
+            let record = self.change(caller, action, id, json!(before.shown(|_| None)), json!(client.shown(|_| None)));
             let done = self.store.save_client(client.clone(), before.revision, revoked.clone(), record).await;
             self.clients.forget(&client.client_id);
             match done {

@@ -140,13 +140,8 @@ impl Service {
             }
         };
         let catalog = self.catalog.now();
-        let grant = decide_grant(
-            &client.scopes,
-            requested.as_ref(),
-            &request.resources,
-            &catalog,
-            &self.settings.issuer,
-        )?;
+        let grant =
+            decide_grant(&client.scopes, requested.as_ref(), &request.resources, &catalog, &self.settings.issuer)?;
         self.sign(&authenticated, &grant, &catalog, request.source)
     }
 

@@ -8,3 +8,85 @@ pub(super) use problem::Fault;
 
 /// How long to wait before the next try when the service cannot answer, in seconds.
 const RETRY_AFTER: &str = "1";
+
+#[cfg(test)]
+mod tests {
+    use super::{oauth_error, problem::problem_response};
+    use crate::crypto::entropy::SystemEntropy;
+    use crate::id::RequestId;
+    use crate::scope::Scope;
+    use crate::server::error::{AuthFailure, Error, FieldError};
+    use crate::source_ip::{DecidedFrom, SourceAddress};
+    use axum::response::Response;
+    use serde_json::Value;
+
+    /// One of each variant. The match fails to compile when one is added, as a reminder to add it here too.
+    fn every_error() -> Vec<Error> {
+        let source = SourceAddress { ip: [192, 0, 2, 1].into(), from: DecidedFrom::Peer };
+        let all = vec![
+            Error::Malformed("m".to_owned()),
+            Error::Unauthenticated(AuthFailure::WrongSecret),
+            Error::UnsupportedGrantType,
+            Error::InvalidScope("s".to_owned()),
+            Error::InvalidTarget("t".to_owned()),
+            Error::AddressNotAllowed(source),
+            Error::ScopeLost(Scope::parse("mintage:projects:read").unwrap()),
+            Error::InvalidFields(vec![FieldError::new("name", "n")]),
+            Error::NotFound { what: "client", name: "c".to_owned() },
+            Error::Conflict("c".to_owned()),
+            Error::MethodNotAllowed,
+            Error::BodyTooLarge { limit: 1 },
+            Error::Timeout,
+            Error::Unavailable,
+            Error::Internal,
+        ];
+        for error in &all {
+            match error {
+                Error::Malformed(_)
+                | Error::Unauthenticated(_)
+                | Error::UnsupportedGrantType
+                | Error::InvalidScope(_)
+                | Error::InvalidTarget(_)
+                | Error::AddressNotAllowed(_)
+                | Error::ScopeLost(_)
+                | Error::InvalidFields(_)
+                | Error::NotFound { .. }
+                | Error::Conflict(_)
+                | Error::MethodNotAllowed
+                | Error::BodyTooLarge { .. }
+                | Error::Timeout
+                | Error::Unavailable
+                | Error::Internal => {}
+            }
+        }
+        all
+    }
+
+    async fn body(response: Response) -> Value {
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    /// What an answer is, without what differs from one to the next.
+    async fn outline(response: Response) -> String {
+        let status = response.status().as_u16();
+        let mut headers: Vec<_> =
+            response.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+        headers.sort();
+        let mut body = body(response).await;
+        assert!(body["request_id"].take().as_str().unwrap().starts_with("r_"));
+        format!("{status}\n{}\n{body:#}", headers.join("\n"))
+    }
+
+    #[tokio::test]
+    async fn every_error_on_every_surface() {
+        let id = || RequestId::generate(&SystemEntropy::new());
+        let mut all = String::new();
+        for error in every_error() {
+            let oauth = outline(oauth_error(&error, id())).await;
+            let problem = outline(problem_response(&error, id(), "https://issuer.example/errors")).await;
+            all.push_str(&format!("## {}\n\nat /oauth/: {oauth}\n\nelsewhere: {problem}\n\n", error.reason().as_str()));
+        }
+        insta::assert_snapshot!("every_error_on_every_surface", all);
+    }
+}

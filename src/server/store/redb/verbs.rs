@@ -7,9 +7,7 @@ use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use crate::clock::UnixTime;
 use crate::id::ClientId;
-use crate::server::model::{
-    Api, AuditHead, Change, Client, KeyRecord, Project, Revocation, RevokedTarget, SecretUse,
-};
+use crate::server::model::{Api, AuditHead, Change, Client, KeyRecord, Project, Revocation, RevokedTarget, SecretUse};
 use crate::server::store::{ABSENT, Store, StoreError};
 
 use super::tables::{
@@ -80,10 +78,7 @@ impl Store for RedbStore {
             let clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
             let start = after.as_ref().map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_str()));
             let range = clients.range::<&str>((start, Bound::Unbounded)).map_err(unavailable)?;
-            range
-                .take(limit)
-                .map(|entry| decode("a client", entry.map_err(unavailable)?.1.value()))
-                .collect()
+            range.take(limit).map(|entry| decode("a client", entry.map_err(unavailable)?.1.value())).collect()
         })
         .await
     }

@@ -147,7 +147,9 @@ fn reopen(database: &Shared, path: &std::path::Path) {
     *slot = None;
     match catch_unwind(|| Database::open(path)) {
         Ok(Ok(opened)) => *slot = Some(opened),
-        Ok(Err(error)) => tracing::error!(%error, "the store could not be opened again; it is tried with the next change"),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the store could not be opened again; it is tried with the next change")
+        }
         Err(_) => tracing::error!("the store could not be opened again; it is tried with the next change"),
     }
 }

@@ -1,0 +1,47 @@
+//! The service as it is, with a store on a disk.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use mintage::api::{NewApi, NewClient, ScopeDefinition};
+use mintage::server::config::{Admin, Config, Keys, Store};
+use mintage::server::model::Actor;
+use mintage::server::service::Caller;
+use mintage::server::{Parts, Server, init_telemetry};
+
+use super::Result;
+use super::process::{API, Ready, SCOPES};
+
+pub(crate) async fn serve(data: &Path, sockets: &Path) -> Result<()> {
+    let config = Config {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        store: Store { url: format!("redb:{}", data.join("mintage.redb").display()) },
+        keys: Keys { dir: data.join("keys"), ..Keys::default() },
+        admin: Admin { socket: sockets.join("admin.sock") },
+        ..Config::default()
+    };
+    // Off by default in a library: what it costs to have a subscriber is part of what is measured.
+    init_telemetry(&config.telemetry);
+    let server = Server::start(&config, Parts::default(), false).await?;
+    let (address, service) = (server.address(), server.service());
+    let caller = || Caller { actor: Actor::System, request_id: service.request_id() };
+    let defined = |name: &str| ScopeDefinition { name: name.to_owned(), description: String::new() };
+    let api = NewApi {
+        identifier: API.to_owned(),
+        name: None,
+        scopes: SCOPES.into_iter().map(defined).collect(),
+        token_ttl: None,
+    };
+    service.create_api(api, &caller()).await.map_err(|error| error.detail())?;
+    let client = NewClient {
+        name: "Bench".to_owned(),
+        scopes: SCOPES.into_iter().map(str::to_owned).collect(),
+        ..NewClient::default()
+    };
+    let client = service.create_client(client, &caller()).await.map_err(|error| error.detail())?;
+    let client_secret = client.client_secret.ok_or("a new client has a secret")?;
+    let running = server.run();
+    let ended = Ready { address, client_id: client.client_id, client_secret }.announce().await;
+    running.stop().await;
+    ended
+}

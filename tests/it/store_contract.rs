@@ -1,0 +1,224 @@
+//! The contract of a store: one suite, run against every implementation.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use mintage::api::{ClientStatus, KeyState};
+use mintage::clock::UnixTime;
+use mintage::crypto::sha256;
+use mintage::id::ClientId;
+use mintage::scope::Scope;
+use mintage::server::config::SigningAlgorithm;
+use mintage::server::model::{
+    Actor, Api, Change, Client, DefinedScope, KeyRecord, Revocation, RevokedTarget, SecretUse,
+};
+use mintage::server::store::redb::RedbStore;
+use mintage::server::store::{ABSENT, Store, StoreError};
+use serde_json::{Value, json};
+
+fn change(action: &'static str) -> Change {
+    Change {
+        at: UnixTime::from_seconds(1000),
+        actor: Actor::System,
+        action,
+        target: "x".to_owned(),
+        request_id: None,
+        before: Value::Null,
+        after: json!({"note": action}),
+    }
+}
+
+fn client(id: &str, revision: u64) -> Client {
+    serde_json::from_value(json!({
+        "client_id": id, "name": id, "organization": "default", "project": "default", "environment": "live",
+        "scopes": [], "ip_allowlist": [], "token_ttl": null, "status": "active", "secrets": [],
+        "past_generations": [], "description": "", "owner": "", "labels": {}, "created_at": 0, "updated_at": 0,
+        "revision": revision
+    }))
+    .unwrap()
+}
+
+fn api(identifier: &str, scope: &str) -> Api {
+    Api {
+        identifier: identifier.to_owned(),
+        name: identifier.to_owned(),
+        organization: "default".to_owned(),
+        scopes: vec![DefinedScope { name: Scope::parse(scope).unwrap(), description: String::new() }],
+        token_ttl: None,
+        introspectors: Vec::new(),
+        created_at: UnixTime::from_seconds(0),
+    }
+}
+
+fn id(text: &str) -> ClientId {
+    ClientId::parse(text).unwrap()
+}
+
+fn revocation(name: &str, until: i64) -> Revocation {
+    Revocation { target: RevokedTarget::Generation(name.to_owned()), until: UnixTime::from_seconds(until) }
+}
+
+async fn clients_change_by_revision(store: Arc<dyn Store>) {
+    assert!(store.client(&id("a")).await.unwrap().is_none());
+    store.save_client(client("a", 1), ABSENT, vec![], change("create")).await.unwrap();
+    let again = store.save_client(client("a", 1), ABSENT, vec![], change("create")).await;
+    assert_eq!(again, Err(StoreError::Conflict));
+    let mut second = client("a", 2);
+    second.status = ClientStatus::Disabled;
+    store.save_client(second.clone(), 1, vec![revocation("g", 50)], change("disable")).await.unwrap();
+    assert_eq!(store.save_client(second, 1, vec![], change("disable")).await, Err(StoreError::Conflict));
+    assert_eq!(store.client(&id("a")).await.unwrap().unwrap().status, ClientStatus::Disabled);
+    assert_eq!(store.revocations(UnixTime::from_seconds(49)).await.unwrap(), [revocation("g", 50)]);
+    let missing = store.save_client(client("b", 5), 4, vec![], change("disable")).await;
+    assert_eq!(missing, Err(StoreError::Conflict));
+    assert_eq!(store.delete_client(&id("a"), 1, vec![], change("delete")).await, Err(StoreError::Conflict));
+    store.delete_client(&id("a"), 2, vec![], change("delete")).await.unwrap();
+    assert!(store.client(&id("a")).await.unwrap().is_none());
+    // Nothing that conflicted has left a record.
+    let (head, records) = store.audit(1, 100).await.unwrap();
+    assert_eq!((head.sequence, records.len()), (3, 3));
+}
+
+async fn of_concurrent_changes_one_wins(store: Arc<dyn Store>) {
+    let tries = (0..50).map(|n| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let mut own = client("a", 1);
+            own.name = n.to_string();
+            store.save_client(own, ABSENT, vec![], change("create")).await.map(|()| n)
+        })
+    });
+    let mut won = Vec::new();
+    for one in tries.collect::<Vec<_>>() {
+        match one.await.unwrap() {
+            Ok(n) => won.push(n.to_string()),
+            Err(error) => assert_eq!(error, StoreError::Conflict),
+        }
+    }
+    assert_eq!(won, [store.client(&id("a")).await.unwrap().unwrap().name]);
+}
+
+async fn clients_are_listed_in_order_of_their_ids(store: Arc<dyn Store>) {
+    for name in ["c", "a", "d", "b"] {
+        store.save_client(client(name, 1), ABSENT, vec![], change("create")).await.unwrap();
+    }
+    let names = |clients: Vec<Client>| clients.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(store.clients(None, 10).await.unwrap()), ["a", "b", "c", "d"]);
+    assert_eq!(names(store.clients(Some(&id("b")), 1).await.unwrap()), ["c"]);
+    assert!(store.clients(Some(&id("d")), 10).await.unwrap().is_empty());
+}
+
+async fn an_api_takes_its_scopes_for_itself(store: Arc<dyn Store>) {
+    store.add_api(api("https://a", "a:read"), change("create")).await.unwrap();
+    for taken in [api("https://a", "other"), api("https://b", "a:read")] {
+        assert_eq!(store.add_api(taken, change("create")).await, Err(StoreError::Conflict));
+    }
+    store.add_api(api("https://b", "b:read"), change("create")).await.unwrap();
+    let names: Vec<_> = store.apis().await.unwrap().into_iter().map(|a| a.identifier).collect();
+    assert_eq!(names, ["https://a", "https://b"]);
+}
+
+async fn keys_are_one_record(store: Arc<dyn Store>) {
+    let key = |kid: &str| KeyRecord {
+        kid: kid.to_owned(),
+        algorithm: SigningAlgorithm::ES256,
+        state: KeyState::Next,
+        file: format!("{kid}.pem"),
+        generated: true,
+        published_at: UnixTime::from_seconds(0),
+        activated_at: None,
+        rotation_requested: false,
+        longest_token: 0,
+        retires_at: None,
+    };
+    assert_eq!(store.keys().await.unwrap(), (vec![], 0));
+    store.save_keys(vec![key("a"), key("b")], 0, vec![], change("load")).await.unwrap();
+    assert_eq!(store.save_keys(vec![], 0, vec![], change("load")).await, Err(StoreError::Conflict));
+    store.save_keys(vec![key("b"), key("c")], 1, vec![], change("rotate")).await.unwrap();
+    assert_eq!(store.keys().await.unwrap(), (vec![key("b"), key("c")], 2));
+}
+
+async fn revocations_matter_until_they_end(store: Arc<dyn Store>) {
+    let kid = Revocation { target: RevokedTarget::Kid("k".to_owned()), until: UnixTime::from_seconds(30) };
+    let revoked = vec![revocation("g", 20), revocation("h", 40), kid.clone()];
+    store.save_client(client("a", 1), ABSENT, revoked, change("create")).await.unwrap();
+    let at = |now| {
+        let store = Arc::clone(&store);
+        async move { store.revocations(UnixTime::from_seconds(now)).await.unwrap() }
+    };
+    assert_eq!(at(0).await.len(), 3);
+    assert_eq!(at(20).await, [revocation("h", 40), kid]);
+    assert_eq!(store.purge(UnixTime::from_seconds(30)).await.unwrap(), 2);
+    assert_eq!(at(0).await, [revocation("h", 40)]);
+}
+
+async fn uses_of_secrets_are_kept(store: Arc<dyn Store>) {
+    let used = |at| SecretUse { at: UnixTime::from_seconds(at), from: [127, 0, 0, 1].into() };
+    store.note_secret_uses(vec![("s".to_owned(), used(1)), ("t".to_owned(), used(2))]).await.unwrap();
+    store.note_secret_uses(vec![("s".to_owned(), used(3))]).await.unwrap();
+    let uses = store.secret_uses(vec!["s".to_owned(), "t".to_owned(), "u".to_owned()]).await.unwrap();
+    assert_eq!((uses.get("s"), uses.get("t"), uses.len()), (Some(&used(3)), Some(&used(2)), 2));
+}
+
+async fn every_change_is_in_the_chain(store: Arc<dyn Store>) {
+    for n in 0..20 {
+        store.save_client(client(&format!("c{n}"), 1), ABSENT, vec![], change("create")).await.unwrap();
+    }
+    let (head, records) = store.audit(1, 100).await.unwrap();
+    assert_eq!((head.sequence, records.len()), (20, 20));
+    let mut previous = "genesis".to_owned();
+    for (index, bytes) in records.iter().enumerate() {
+        let record: Value = serde_json::from_slice(bytes).unwrap();
+        assert_eq!(record["sequence"], index as u64 + 1);
+        assert_eq!(record["previous"], previous.as_str());
+        assert_eq!(record["action"], "create");
+        previous = base64_of(&sha256(bytes));
+    }
+    assert_eq!(head.hash, previous);
+    assert_eq!(store.audit(19, 1).await.unwrap().1, records[18..19]);
+}
+
+fn base64_of(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD_NO_PAD.encode(bytes)
+}
+
+async fn the_defaults_are_there(store: Arc<dyn Store>) {
+    let projects = store.projects("default").await.unwrap();
+    assert_eq!(projects.iter().map(|p| p.id.as_str()).collect::<Vec<_>>(), ["default"]);
+    assert!(store.projects("def").await.unwrap().is_empty());
+    assert_eq!(store.cursor_secret().await.unwrap(), [7; 32]);
+    store.ping().await.unwrap();
+}
+
+/// Runs a part of the contract on a new store of each kind.
+async fn on_each<F: Future<Output = ()>>(part: impl Fn(Arc<dyn Store>) -> F) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store/mintage.redb");
+    let (store, fresh) = RedbStore::open(&path, [7; 32], UnixTime::from_seconds(0)).unwrap();
+    assert!(fresh);
+    part(Arc::new(store)).await;
+    let (_, fresh) = RedbStore::open(&path, [8; 32], UnixTime::from_seconds(0)).unwrap();
+    assert!(!fresh, "it opens again, whole");
+}
+
+macro_rules! contract {
+    ($($part:ident)+) => { mod contract { $(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $part() {
+            super::on_each(super::$part).await;
+        }
+    )+ } };
+}
+
+contract! {
+    clients_change_by_revision
+    of_concurrent_changes_one_wins
+    clients_are_listed_in_order_of_their_ids
+    an_api_takes_its_scopes_for_itself
+    keys_are_one_record
+    revocations_matter_until_they_end
+    uses_of_secrets_are_kept
+    every_change_is_in_the_chain
+    the_defaults_are_there
+}
