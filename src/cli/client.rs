@@ -177,7 +177,7 @@ fn show(global: &Global, client: &Client) -> Result<(), Failure> {
     }
     let mut fields = vec![("client_id", client.client_id.clone())];
     if let Some(secret) = &client.client_secret {
-        fields.push(("client_secret", format!("{secret}  (shown once: keep it now)")));
+        fields.push(("client_secret", secret.clone()));
     }
     fields.extend([
         ("name", client.name.clone()),
@@ -213,5 +213,9 @@ fn show(global: &Global, client: &Client) -> Result<(), Failure> {
         })
         .collect();
     let headings = ["SECRET", "PREFIX", "CREATED", "EXPIRES", "LAST USED", "FROM"];
-    output::print(&format!("{}\n{}", output::fields(&fields), output::table(headings, &rows)))
+    output::print(&format!("{}\n{}", output::fields(&fields), output::table(headings, &rows)))?;
+    if client.client_secret.is_some() {
+        output::note("\nThe client_secret is shown this once, and cannot be had again: keep it now.");
+    }
+    Ok(())
 }

@@ -76,14 +76,16 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
 /// What the first start prints, once. Each line works when it is pasted, for itself.
 fn introduction(quickstart: &Quickstart, base: &str) -> String {
     let secret = quickstart.secret.reveal();
-    let exchange =
-        format!("curl -s -u {QUICKSTART_ID}:{secret} -d grant_type=client_credentials {}", endpoint(base, TOKEN_PATH));
+    let exchange = format!(
+        "curl -s -u {QUICKSTART_ID}:{secret} -d grant_type=client_credentials '{}'",
+        endpoint(base, TOKEN_PATH)
+    );
     let extract = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;
     let whoami = endpoint(base, "/api/v1/whoami");
     format!(
         "Mintage is listening on {base}\n\n\
          Get a token:\n\n  {exchange}\n\n\
-         Call a guarded route with one:\n\n  curl -s -H \"Authorization: Bearer $({exchange} | {extract})\" {whoami}\n\n\
+         Call a guarded route with one:\n\n  curl -s -H \"Authorization: Bearer $({exchange} | {extract})\" '{whoami}'\n\n\
          Both use a client that was made for trying things out. This is shown once; its secret ends in 24 hours:\n\n  \
          client_id:     {QUICKSTART_ID}\n  \
          client_secret: {secret}\n  \

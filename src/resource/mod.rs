@@ -3,6 +3,23 @@
 //! Responsible for: whether a request's bearer token lets it through a route, and the words of the refusal where it
 //! does not. Never: issuing, storing, fetching tokens; it reaches keys and revocations through [`KeySource`] and
 //! [`RevocationSource`] alone.
+//!
+//! ```
+//! # #[cfg(feature = "server")]
+//! # fn guarded(jwks_document: &[u8]) -> Result<axum::Router, Box<dyn std::error::Error>> {
+//! # use std::sync::Arc;
+//! # use axum::{Router, routing::get};
+//! # use mintage::jose::KeySet;
+//! # use mintage::resource::{AccessToken, Guard, GuardLayer, RequireScopes, StaticKeys, Verifier};
+//! # async fn list(token: AccessToken) -> String { token.client_id().to_owned() }
+//! let keys = mintage::jose::jwk::parse_set(&jwks_document)?;
+//! let keys = StaticKeys(KeySet::from_jwks(keys, &mintage::crypto::TOKEN_ALGORITHMS));
+//! let verifier = Verifier::builder("https://auth.example.com", "https://orders.example", Arc::new(keys)).build();
+//! let guard = Guard::new(Arc::new(verifier)).scopes(RequireScopes::all(["orders:read"])?);
+//! let app = Router::new().route("/orders", get(list).layer(GuardLayer::new(guard)));
+//! # Ok(app)
+//! # }
+//! ```
 
 mod guard;
 mod layer;

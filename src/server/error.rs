@@ -3,6 +3,7 @@
 //! Our own text and the caller's are kept apart: what a variant carries from outside is shown as data, and never the
 //! other way round. `http/render/` turns each variant into an answer, on every surface, without a wildcard.
 
+use crate::id::ClientId;
 use crate::reason::Reason;
 use crate::scope::Scope;
 use crate::source_ip::SourceAddress;
@@ -10,11 +11,28 @@ use crate::source_ip::SourceAddress;
 use super::keys::KeyRingError;
 use super::store::StoreError;
 
-/// Why a client could not be authenticated. For the logs alone: the caller gets one and the same answer.
+/// Why a client could not be authenticated. For the operator alone: the caller gets one and the same answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthFailure {
+    /// What really happened.
+    pub cause: AuthCause,
+    /// The client, where there is one of that id. What was sent as an id and is none is kept nowhere: people paste
+    /// secrets there.
+    pub client_id: Option<ClientId>,
+}
+
+impl AuthFailure {
+    /// Nothing to authenticate with.
+    pub const NO_CREDENTIALS: Self = Self { cause: AuthCause::NoCredentials, client_id: None };
+    /// No client of that id.
+    pub const UNKNOWN_CLIENT: Self = Self { cause: AuthCause::UnknownClient, client_id: None };
+}
+
+/// What really happened when a client could not be authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthFailure {
+pub enum AuthCause {
     /// No credentials, or of a scheme that is not taken.
-    None,
+    NoCredentials,
     /// No client of that id.
     UnknownClient,
     /// None of its secrets.
@@ -25,12 +43,12 @@ pub enum AuthFailure {
     DisabledClient,
 }
 
-impl AuthFailure {
-    /// Its word in the logs.
+impl AuthCause {
+    /// Its word in the audit log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::None => "no_credentials",
+            Self::NoCredentials => "no_credentials",
             Self::UnknownClient => "unknown_client",
             Self::WrongSecret => "wrong_secret",
             Self::ExpiredSecret => "expired_secret",

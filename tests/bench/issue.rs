@@ -20,7 +20,8 @@ mod process;
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use load::{CONNECTIONS, Connections, Measured};
 use process::{Role, Served, Usage};
@@ -29,6 +30,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Below this the service is too slow, as requests per second over those of the bare handler.
 const WANTED_RATIO: f64 = 0.85;
+/// The servers take turns this short within a round, so that whatever else the machine does hits both alike.
+const TURN: Duration = Duration::from_millis(250);
 /// From here on, issuing is held to write to the disk with each request.
 const MAX_DISK_BYTES_PER_REQUEST: f64 = 64.0;
 /// How much more may be written in a second under load than at [`TRICKLE_RATE`], thousands of times fewer requests.
@@ -37,7 +40,7 @@ const MAX_DISK_GROWTH: f64 = 4.0;
 const TRICKLE_RATE: u64 = 5;
 const TRICKLE: Duration = Duration::from_secs(4);
 /// What a round may take beyond its own time before the run is given up.
-const SLACK: Duration = Duration::from_secs(10);
+const SLACK: Duration = Duration::from_secs(15);
 
 struct Plan {
     rounds: usize,
@@ -60,8 +63,8 @@ impl Plan {
     }
 
     fn longest(&self) -> Duration {
-        let rounds = u32::try_from(2 * (self.rounds + 1)).unwrap_or(u32::MAX);
-        (self.span + SLACK).saturating_mul(rounds).saturating_add(TRICKLE + Duration::from_secs(60))
+        let rounds = u32::try_from(self.rounds + 1).unwrap_or(u32::MAX);
+        (self.span * 2 + SLACK).saturating_mul(rounds).saturating_add(TRICKLE + Duration::from_secs(60))
     }
 }
 
@@ -107,134 +110,183 @@ async fn run(plan: &Plan) -> Result<bool> {
     let full = Served::start(Role::Full { data: data.path(), sockets: sockets.path() }).await?;
 
     println!(
-        "{CONNECTIONS} connections, {} rounds of {:?} each after a warm-up, {} cores\n",
+        "{CONNECTIONS} connections, {} rounds of {:?} for each server after a warm-up, in turns of {TURN:?}; {} cores\n",
         plan.rounds,
         plan.span,
         std::thread::available_parallelism()?
     );
-    let sizes = (round(&bare, plan.span).await?.token_bytes, round(&full, plan.span).await?.token_bytes);
-    println!("{:>6} | {:^37} | {:^37}", "", "bare", "mintage");
-    println!("{:>6} | {HEAD} | {HEAD}", "round");
-    let (mut of_bare, mut of_full) = (Vec::new(), Vec::new());
+    let (a, b) = round(&bare, &full, plan.span).await?;
+    let sizes = (a.token_bytes, b.token_bytes);
+    println!("{:>6} | {:^37} | {:^37} | {:^16}", "", "bare", "mintage", "ratio");
+    println!("{:>6} | {HEAD} | {HEAD} | throughput   cpu", "round");
+    let mut rounds = Vec::new();
     for number in 1..=plan.rounds {
-        let a = round(&bare, plan.span).await?;
-        let b = round(&full, plan.span).await?;
-        println!("{number:>6} | {} | {}", a.row(), b.row());
-        of_bare.push(a);
-        of_full.push(b);
+        let pair = round(&bare, &full, plan.span).await?;
+        println!("{number:>6} | {}", row(&[&pair]));
+        rounds.push(pair);
     }
-    let (a, b) = (Typical::of(&of_bare), Typical::of(&of_full));
-    println!("{:>6} | {} | {}\n", "median", a.row(), b.row());
+    let all: Vec<&Pair> = rounds.iter().collect();
+    println!("{:>6} | {}\n", "median", row(&all));
 
     println!("token: bare {} bytes, mintage {} bytes", sizes.0, sizes.1);
     let alike = sizes.0.abs_diff(sizes.1) * 20 <= sizes.0;
     if !alike {
         println!("FAILED: tokens of different sizes do not compare");
     }
-    let spares_disk = check_disk(&full, &of_full).await?;
+    let spares_disk = check_disk(&full, rounds.iter().map(|(_, full)| full)).await?;
     full.stop().await?;
     bare.stop().await?;
 
-    let throughput = b.per_second / a.per_second;
+    let throughput = median(&all, throughput_ratio);
     println!(
         "ratio (throughput): {throughput:.2}   ratio (cpu): {:.2}   (at least {WANTED_RATIO} wanted)",
-        a.cpu_micros / b.cpu_micros
+        median(&all, cpu_ratio)
     );
     Ok(!plan.judged || (alike && spares_disk && throughput >= WANTED_RATIO))
 }
 
-/// One measured round.
-struct Round {
-    load: Measured,
+/// What one server did in a round.
+struct Part {
+    requests: u64,
+    /// Its own turns.
+    elapsed: Duration,
+    /// The whole round, others' turns included: what is done in the background is counted too.
+    wall: Duration,
     server: Usage,
-    generator: Usage,
+    /// The generator's, in these turns.
+    generator: Duration,
     token_bytes: usize,
 }
 
-async fn round(server: &Served, span: Duration) -> Result<Round> {
+/// Bare, then mintage.
+type Pair = (Part, Part);
+
+async fn round(bare: &Served, full: &Served, span: Duration) -> Result<Pair> {
     let taken = async {
-        let mut connections = Connections::open(server.address, server.request.clone(), CONNECTIONS).await?;
-        let before = (server.usage()?, process::own_usage()?);
-        let load = connections.run_for(span).await?;
-        let after = (server.usage()?, process::own_usage()?);
-        let token_bytes = load::check_token(&load.sample)?;
-        Ok(Round { load, server: after.0 - before.0, generator: after.1 - before.1, token_bytes })
+        let mut parts = [Turns::begin(bare).await?, Turns::begin(full).await?];
+        let start = Instant::now();
+        for turn in 0..span.div_duration_f64(TURN).ceil() as usize {
+            // Whoever comes second in one turn comes first in the next.
+            for place in [turn % 2, (turn + 1) % 2] {
+                parts[place].take().await?;
+            }
+        }
+        let [bare, full] = parts.map(|part| part.end(start.elapsed()));
+        Result::Ok((bare?, full?))
     };
-    tokio::time::timeout(span + SLACK, taken).await.map_err(|_| "a round does not come to its end")?
+    tokio::time::timeout(span * 2 + SLACK, taken).await.map_err(|_| "a round does not come to its end")?
 }
 
-/// What [`Round::row`] and [`Typical::row`] fill.
-const HEAD: &str = "    req/s  server cpu us/req  generator";
+/// A [`Part`] in the making.
+struct Turns<'a> {
+    served: &'a Served,
+    connections: Connections,
+    before: Usage,
+    load: Measured,
+    generator: Duration,
+}
 
-impl Round {
+impl<'a> Turns<'a> {
+    async fn begin(served: &'a Served) -> Result<Self> {
+        let connections = Connections::open(served.address, Arc::clone(&served.request), CONNECTIONS).await?;
+        Ok(Self { served, connections, before: served.usage()?, load: Measured::default(), generator: Duration::ZERO })
+    }
+
+    async fn take(&mut self) -> Result<()> {
+        let before = process::own_usage()?;
+        self.load += self.connections.run_for(TURN).await?;
+        self.generator += (process::own_usage()? - before).cpu;
+        Ok(())
+    }
+
+    fn end(self, wall: Duration) -> Result<Part> {
+        Ok(Part {
+            requests: self.load.requests,
+            elapsed: self.load.elapsed,
+            wall,
+            server: self.served.usage()? - self.before,
+            generator: self.generator,
+            token_bytes: load::check_token(self.connections.sample())?,
+        })
+    }
+}
+
+impl Part {
     fn requests(&self) -> f64 {
-        self.load.requests as f64
+        self.requests as f64
     }
 
     fn per_second(&self) -> f64 {
-        self.requests() / self.load.elapsed.as_secs_f64()
+        self.requests() / self.elapsed.as_secs_f64()
     }
 
     fn cpu_micros(&self) -> f64 {
         self.server.cpu.as_secs_f64() * 1e6 / self.requests()
     }
 
-    /// Near 1 the generator is what limits, and requests per second say nothing about the server.
-    fn generator_load(&self) -> f64 {
-        self.generator.cpu.as_secs_f64() / self.load.elapsed.as_secs_f64()
-    }
-
-    fn row(&self) -> String {
-        row(self.per_second(), self.cpu_micros(), self.generator_load())
+    /// Of one core. Near 100 the generator is what limits, and requests per second say nothing about the server.
+    fn generator_percent(&self) -> f64 {
+        100.0 * self.generator.div_duration_f64(self.elapsed)
     }
 }
 
-fn row(per_second: f64, cpu_micros: f64, generator_load: f64) -> String {
-    format!("{per_second:>9.0}  {cpu_micros:>17.1}  {:>8.0}%", generator_load * 100.0)
+/// Within a round, where both had the same machine: rounds differ more than servers do.
+fn throughput_ratio((bare, full): &Pair) -> f64 {
+    full.per_second() / bare.per_second()
 }
 
-/// The medians of some rounds.
-struct Typical {
-    per_second: f64,
-    cpu_micros: f64,
-    generator_load: f64,
+fn cpu_ratio((bare, full): &Pair) -> f64 {
+    bare.cpu_micros() / full.cpu_micros()
 }
 
-impl Typical {
-    fn of(rounds: &[Round]) -> Self {
-        let median = |of: fn(&Round) -> f64| {
-            let mut values: Vec<f64> = rounds.iter().map(of).collect();
-            values.sort_by(f64::total_cmp);
-            (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
-        };
-        Self {
-            per_second: median(Round::per_second),
-            cpu_micros: median(Round::cpu_micros),
-            generator_load: median(Round::generator_load),
-        }
-    }
+fn median(pairs: &[&Pair], value: impl Fn(&Pair) -> f64) -> f64 {
+    let mut values: Vec<f64> = pairs.iter().map(|pair| value(pair)).collect();
+    values.sort_by(f64::total_cmp);
+    (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
+}
 
-    fn row(&self) -> String {
-        row(self.per_second, self.cpu_micros, self.generator_load)
-    }
+/// Over what [`row`] gives for each server.
+const HEAD: &str = "    req/s  server cpu us/req  generator";
+
+fn row(pairs: &[&Pair]) -> String {
+    let of = |side: fn(&Pair) -> &Part| {
+        let median = |value: fn(&Part) -> f64| median(pairs, |pair| value(side(pair)));
+        format!(
+            "{:>9.0}  {:>17.1}  {:>8.0}%",
+            median(Part::per_second),
+            median(Part::cpu_micros),
+            median(Part::generator_percent)
+        )
+    };
+    format!(
+        "{} | {} | {:>10.3} {:>5.3}",
+        of(|pair| &pair.0),
+        of(|pair| &pair.1),
+        median(pairs, throughput_ratio),
+        median(pairs, cpu_ratio)
+    )
 }
 
 /// Whether issuing leaves the disk alone. Last uses are written once a second, however many tokens were issued: so what
 /// is written hardly grows with the load.
-async fn check_disk(server: &Served, under_load: &[Round]) -> Result<bool> {
+async fn check_disk(server: &Served, under_load: impl Iterator<Item = &Part>) -> Result<bool> {
+    let (mut requests, mut wall, mut written, mut read) = (0.0, Duration::ZERO, 0.0, 0.0);
+    for part in under_load {
+        requests += part.requests();
+        wall += part.wall;
+        written += part.server.disk_written as f64;
+        read += part.server.disk_read as f64;
+    }
     let before = server.usage()?;
-    let mut connection = Connections::open(server.address, server.request.clone(), 1).await?;
+    let mut connection = Connections::open(server.address, Arc::clone(&server.request), 1).await?;
     let few = connection.run_at(TRICKLE_RATE, TRICKLE).await?;
     let trickle = (server.usage()? - before).disk_written as f64 / few.elapsed.as_secs_f64();
 
-    let sum = |of: fn(&Round) -> f64| under_load.iter().map(of).sum::<f64>();
-    let (written, read) = (sum(|r| r.server.disk_written as f64), sum(|r| r.server.disk_read as f64));
-    let per_request = written / sum(Round::requests);
-    let per_second = written / sum(|r| r.load.elapsed.as_secs_f64());
+    let (per_request, per_second) = (written / requests, written / wall.as_secs_f64());
     println!(
         "disk under load: {per_request:.2} bytes written and {:.2} read per request; {:.0} KiB written per second, \
          {:.0} at {TRICKLE_RATE} requests/s",
-        read / sum(Round::requests),
+        read / requests,
         per_second / 1024.0,
         trickle / 1024.0
     );

@@ -129,6 +129,12 @@ impl TestApp {
         request.send().await.unwrap()
     }
 
+    /// Stops the service, and gives the folder of its files.
+    pub async fn stop(mut self) -> TempDir {
+        self.running.take().unwrap().stop().await;
+        self.dir
+    }
+
     /// Stops the service and starts it again on the same files.
     pub async fn restart(mut self) -> Self {
         self.running.take().unwrap().stop().await;

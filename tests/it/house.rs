@@ -29,7 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "server::keys",
         &["api", "clock", "crypto", "jose", "resource", "server::config", "server::model", "server::store"],
     ),
-    ("server::error", &["crypto", "reason", "scope", "source_ip", "server::keys", "server::store"]),
+    ("server::error", &["crypto", "id", "reason", "scope", "source_ip", "server::keys", "server::store"]),
     (
         "server::service",
         &[

@@ -10,7 +10,7 @@ use mintage::id::ClientId;
 use mintage::scope::Scope;
 use mintage::server::config::SigningAlgorithm;
 use mintage::server::model::{
-    Actor, Api, Change, Client, DefinedScope, KeyRecord, Revocation, RevokedTarget, SecretUse,
+    Actor, Api, Change, Client, DefinedScope, KeyRecord, RefusalRecord, Revocation, RevokedTarget, SecretUse,
 };
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{ABSENT, Store, StoreError};
@@ -183,6 +183,24 @@ fn base64_of(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD_NO_PAD.encode(bytes)
 }
 
+async fn refusals_are_a_ring(store: Arc<dyn Store>) {
+    let refusal = |n: u64| RefusalRecord {
+        at: UnixTime::from_seconds(1),
+        request_id: Some(n.to_string()),
+        reason: "invalid_client".to_owned(),
+        cause: None,
+        client_id: None,
+        source: None,
+        unrecorded: n,
+    };
+    for start in [0, 3, 6] {
+        store.note_refusals((start..start + 3).map(refusal).collect(), 5).await.unwrap();
+    }
+    let kept = store.refusals(100).await.unwrap();
+    assert_eq!(kept, (4..9).rev().map(refusal).collect::<Vec<_>>());
+    assert_eq!(store.refusals(1).await.unwrap(), [refusal(8)]);
+}
+
 async fn the_defaults_are_there(store: Arc<dyn Store>) {
     let projects = store.projects("default").await.unwrap();
     assert_eq!(projects.iter().map(|p| p.id.as_str()).collect::<Vec<_>>(), ["default"]);
@@ -220,5 +238,6 @@ contract! {
     revocations_matter_until_they_end
     uses_of_secrets_are_kept
     every_change_is_in_the_chain
+    refusals_are_a_ring
     the_defaults_are_there
 }

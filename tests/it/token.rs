@@ -3,6 +3,9 @@
 use std::time::{Duration, Instant};
 
 use mintage::api;
+use mintage::clock::UnixTime;
+use mintage::server::store::Store;
+use mintage::server::store::redb::RedbStore;
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
@@ -270,6 +273,34 @@ async fn all_failed_authentications_are_one_answer_and_none_is_early() {
             request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body("grant_type=client_credentials");
         refused(request, 401, "invalid_client", "invalid_client").await;
     }
+}
+
+#[tokio::test]
+async fn what_really_happened_is_recorded_under_the_request_id() {
+    let app = TestApp::start().await;
+    let client = app.client(&[]).await;
+    let pasted = TestClient { id: client.secret.clone(), secret: "x".to_owned() };
+    let wrong = TestClient { secret: "x".to_owned(), ..client.clone() };
+    let mut told = Vec::new();
+    for presented in [&pasted, &wrong] {
+        let answer: Value = app.token_request(presented, &[]).send().await.unwrap().json().await.unwrap();
+        told.push(answer["request_id"].as_str().unwrap().to_owned());
+    }
+    let path = app.config.store_path();
+    let service = std::sync::Arc::downgrade(&app.service);
+    let _dir = app.stop().await;
+    while service.strong_count() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (store, _) = RedbStore::open(&path, [0; 32], UnixTime::from_seconds(0)).unwrap();
+    let records = store.refusals(10).await.unwrap();
+    let outline: Vec<_> =
+        records.iter().map(|r| (r.request_id.clone().unwrap(), r.cause.as_deref().unwrap(), r.client_id.clone())).collect();
+    assert_eq!(
+        outline,
+        [(told[1].clone(), "wrong_secret", Some(client.id)), (told[0].clone(), "unknown_client", None)]
+    );
+    assert!(!serde_json::to_string(&records).unwrap().contains(&client.secret), "what was pasted is kept nowhere");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! Responsible for: what an operator can set. Never: reading it anywhere but in [`load`].
 
+mod limits;
 mod load;
 mod span;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::jose::Algorithm;
 use crate::source_ip::{Allowlist, ClientIpHeader};
 
+pub use limits::{FailedAuth, Limits};
 pub use load::{ConfigError, Overrides, load};
 pub use span::Span;
 
@@ -157,28 +159,6 @@ pub struct Admin {
 impl Default for Admin {
     fn default() -> Self {
         Self { socket: PathBuf::from("data/admin.sock") }
-    }
-}
-
-/// `limits.*`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Failed client authentications.
-    pub failed_auth: FailedAuth,
-}
-
-/// `limits.failed_auth.*`
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FailedAuth {
-    /// A failed authentication is answered no sooner than this after it arrived.
-    pub delay: Span,
-}
-
-impl Default for FailedAuth {
-    fn default() -> Self {
-        Self { delay: Span::from_millis(50) }
     }
 }
 

@@ -39,6 +39,10 @@ impl AdminSocket {
             Ok(metadata) if !metadata.file_type().is_socket() => {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something there that is no socket"));
             }
+            // Of another store's server, that is: this store's lock is ours.
+            Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server answers there"));
+            }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),

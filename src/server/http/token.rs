@@ -12,7 +12,7 @@ use crate::oauth::{basic, form};
 use crate::secret::ClientSecret;
 use crate::server::error::{AuthFailure, Error};
 use crate::server::service::{IssueRequest, PresentedCredentials};
-use crate::source_ip::Peer;
+use crate::source_ip::{Peer, SourceAddress};
 
 use super::App;
 use super::extract::{is_form, read_body};
@@ -24,16 +24,14 @@ pub(super) const MAX_BODY: usize = 16 * 1024;
 /// Exchanges credentials for a token.
 pub(super) async fn exchange(State(app): State<App>, request: Request) -> Response {
     let earliest_refusal = Deadline::after(app.failed_auth_delay);
-    let error = match issue(&app, request).await {
+    let source = source_of(&app, &request);
+    let error = match issue(&app, request, source.clone()).await {
         Ok(token) => return token_response(&token),
         Err(error) => error,
     };
-    let request_id = app.service.request_id();
-    if let Error::Unauthenticated(cause) = &error {
-        tracing::info!(%request_id, cause = cause.as_str(), "client authentication failed");
+    let request_id = app.service.note_refusal(&error, source.ok());
+    if matches!(error, Error::Unauthenticated(_)) {
         earliest_refusal.reached().await;
-    } else {
-        tracing::info!(%request_id, reason = error.reason().as_str(), "token refused");
     }
     oauth_error(&error, request_id)
 }
@@ -54,9 +52,14 @@ fn token_response(token: &TokenResponse) -> Response {
     response
 }
 
-async fn issue(app: &App, request: Request) -> Result<TokenResponse, Error> {
+fn source_of(app: &App, request: &Request) -> Result<SourceAddress, Error> {
+    let peer = request.extensions().get::<Peer>().ok_or(Error::Internal)?;
+    app.sources.decide(peer.0, request.headers()).map_err(|error| Error::Malformed(error.to_string()))
+}
+
+async fn issue(app: &App, request: Request, source: Result<SourceAddress, Error>) -> Result<TokenResponse, Error> {
     let (parts, body) = request.into_parts();
-    let request = read(app, &parts, body).await?;
+    let request = read(&parts, body, source?).await?;
     let issued = app.service.issue(request).await?;
     Ok(TokenResponse {
         access_token: issued.token,
@@ -67,10 +70,8 @@ async fn issue(app: &App, request: Request) -> Result<TokenResponse, Error> {
     })
 }
 
-async fn read(app: &App, parts: &Parts, body: axum::body::Body) -> Result<IssueRequest, Error> {
+async fn read(parts: &Parts, body: axum::body::Body, source: SourceAddress) -> Result<IssueRequest, Error> {
     let malformed = |detail: &str| Error::Malformed(detail.to_owned());
-    let peer = parts.extensions.get::<Peer>().ok_or(Error::Internal)?;
-    let source = app.sources.decide(peer.0, &parts.headers).map_err(|error| Error::Malformed(error.to_string()))?;
     refuse_credentials_in_query(&parts.uri)?;
     let body = zeroize::Zeroizing::new(read_body(body, MAX_BODY).await?.to_vec());
     if !is_form(&parts.headers) {
@@ -163,7 +164,7 @@ fn credentials(
     let text = line.to_str().map_err(|_| malformed("the Authorization header is not ASCII"))?;
     let (scheme, parameter) = text.split_once(' ').unwrap_or((text, ""));
     if !scheme.eq_ignore_ascii_case("basic") {
-        return Err(Error::Unauthenticated(AuthFailure::None));
+        return Err(Error::Unauthenticated(AuthFailure::NO_CREDENTIALS));
     }
     let (id, secret) = basic::decode(parameter).map_err(|error| Error::Malformed(error.to_string()))?;
     if client_id.is_some_and(|in_body| in_body != id) {

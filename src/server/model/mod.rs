@@ -6,11 +6,13 @@ mod api;
 mod audit;
 mod client;
 mod key;
+mod refusal;
 
 pub use api::{Api, DefinedScope, Project};
 pub use audit::{Actor, AuditHead, Change, SealedChange};
 pub use client::{Client, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
 pub use key::KeyRecord;
+pub use refusal::RefusalRecord;
 
 use serde::{Deserialize, Serialize};
 

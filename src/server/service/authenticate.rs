@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::api::ClientStatus;
 use crate::id::ClientId;
 use crate::secret::{ClientSecret, SecretHash};
-use crate::server::error::{AuthFailure, Error};
+use crate::server::error::{AuthCause, AuthFailure, Error};
 use crate::server::model::{Client, SecretRecord};
 
 use super::Service;
@@ -43,7 +43,7 @@ impl Service {
     /// # Errors
     /// [`Error::Unauthenticated`]; [`Error::Unavailable`] where the store has to be asked and does not answer.
     pub async fn authenticate(&self, presented: Option<PresentedCredentials>) -> Result<Authenticated, Error> {
-        let presented = presented.ok_or(Error::Unauthenticated(AuthFailure::None))?;
+        let presented = presented.ok_or(Error::Unauthenticated(AuthFailure::NO_CREDENTIALS))?;
         let hash = presented.client_secret.hash();
         let client = match ClientId::parse(&presented.client_id) {
             Ok(id) => self.clients.get(&id).await?,
@@ -52,7 +52,7 @@ impl Service {
         let Some(client) = client else {
             // As much work as for a client that is there.
             let _ = hash.matches(&SecretHash::NONE);
-            return Err(Error::Unauthenticated(AuthFailure::UnknownClient));
+            return Err(Error::Unauthenticated(AuthFailure::UNKNOWN_CLIENT));
         };
         let mut matching = None;
         for (index, secret) in client.secrets.iter().enumerate() {
@@ -60,13 +60,12 @@ impl Service {
                 matching = Some((index, secret.is_live(self.clock.now())));
             }
         }
-        let failure = match matching {
-            None => AuthFailure::WrongSecret,
-            Some((_, false)) => AuthFailure::ExpiredSecret,
-            Some(_) if client.status == ClientStatus::Disabled => AuthFailure::DisabledClient,
+        let cause = match matching {
+            None => AuthCause::WrongSecret,
+            Some((_, false)) => AuthCause::ExpiredSecret,
+            Some(_) if client.status == ClientStatus::Disabled => AuthCause::DisabledClient,
             Some((secret, true)) => return Ok(Authenticated { client, secret }),
         };
-        tracing::debug!(client_id = %client.client_id, cause = failure.as_str(), "client authentication failed");
-        Err(Error::Unauthenticated(failure))
+        Err(Error::Unauthenticated(AuthFailure { cause, client_id: Some(client.client_id.clone()) }))
     }
 }

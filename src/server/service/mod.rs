@@ -13,6 +13,7 @@ mod issue;
 mod keys;
 mod projects;
 mod quickstart;
+mod refusals;
 mod revocations;
 mod tasks;
 mod usage;
@@ -64,6 +65,7 @@ pub struct Service {
     catalog: Catalog,
     revocations: Arc<Revocations>,
     usage: usage::Usage,
+    refusals: refusals::Refusals,
     cursors: cursor::CursorKey,
 }
 
@@ -101,6 +103,7 @@ impl Service {
             catalog,
             revocations,
             usage: usage::Usage::default(),
+            refusals: refusals::Refusals::default(),
             cursors,
         })
     }

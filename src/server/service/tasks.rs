@@ -1,4 +1,5 @@
-//! What happens in the background: keys moved on, uses written, what no longer matters forgotten.
+//! What happens in the background: keys moved on, uses and refusals written, what no longer matters
+//! forgotten.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ impl Service {
                 self.purge().await;
             }
         }
-        self.flush_usage().await;
+        self.flush().await;
     }
 
     /// Does what is due now.
@@ -37,7 +38,7 @@ impl Service {
         if let Err(error) = self.keys.tick().await {
             tracing::error!(%error, "the keys could not be moved on");
         }
-        self.flush_usage().await;
+        self.flush().await;
     }
 
     /// Forgets what no longer matters.
@@ -53,6 +54,12 @@ impl Service {
                  (openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072)"
             );
         }
+    }
+
+    /// Writes what was gathered in memory.
+    async fn flush(&self) {
+        self.flush_usage().await;
+        self.flush_refusals().await;
     }
 
     async fn flush_usage(&self) {

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use crate::clock::UnixTime;
 use crate::id::ClientId;
 
-use super::model::{Api, AuditHead, Change, Client, KeyRecord, Project, Revocation, SecretUse};
+use super::model::{Api, AuditHead, Change, Client, KeyRecord, Project, RefusalRecord, Revocation, SecretUse};
 
 /// What a store can fail with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +93,12 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// The end of the audit chain, and the records from `from` on, at most `limit`, as the bytes that were sealed.
     async fn audit(&self, from: u64, limit: usize) -> Result<(AuditHead, Vec<Vec<u8>>), StoreError>;
+
+    /// Puts refusals into the ring, which keeps the newest `keep` of them.
+    async fn note_refusals(&self, refusals: Vec<RefusalRecord>, keep: u64) -> Result<(), StoreError>;
+
+    /// The refusals in the ring, the newest first, at most `limit`.
+    async fn refusals(&self, limit: usize) -> Result<Vec<RefusalRecord>, StoreError>;
 
     /// A secret of this store's own, made with it: what cursors are signed with.
     async fn cursor_secret(&self) -> Result<Vec<u8>, StoreError>;

@@ -47,8 +47,7 @@ fn openssl(arguments: &[&str]) {
     assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Made once a run: a key in the repository would be one that somebody uses.
-static RSA: LazyLock<Rsa> = LazyLock::new(|| {
+fn generate_rsa() -> Rsa {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).into_os_string().into_string().unwrap();
     let (private, public) = (path("private.pem"), path("public.pem"));
@@ -56,27 +55,43 @@ static RSA: LazyLock<Rsa> = LazyLock::new(|| {
     openssl(&["pkey", "-in", &private, "-pubout", "-out", &public]);
     let read = |path: &str| std::fs::read_to_string(path).unwrap();
     Rsa { private_pem: read(&private), public_pem: read(&public) }
-});
+}
+
+/// Made once a run: a key in the repository would be one that somebody uses.
+static RSA: LazyLock<Rsa> = LazyLock::new(generate_rsa);
 
 /// One for each algorithm that tokens are signed with.
-static PARTIES: LazyLock<Vec<Party>> = LazyLock::new(|| TOKEN_ALGORITHMS.map(Party::new).into());
+static PARTIES: LazyLock<Vec<Party>> = LazyLock::new(|| TOKEN_ALGORITHMS.map(|a| Party::new(a, &RSA)).into());
+
+/// Strangers who give their keys the names of ours.
+static IMPOSTORS: LazyLock<Vec<Party>> = LazyLock::new(|| {
+    let rsa = generate_rsa();
+    let named = |party: &Party| Party { kid: party.kid.clone(), ..Party::new(party.algorithm, &rsa) };
+    PARTIES.iter().map(named).collect()
+});
 
 fn party(algorithm: Algorithm) -> &'static Party {
     PARTIES.iter().find(|party| party.algorithm == algorithm).unwrap()
 }
 
 impl Party {
-    fn new(algorithm: Algorithm) -> Self {
+    fn new(algorithm: Algorithm, rsa: &Rsa) -> Self {
         let (der, encoding) = match algorithm {
             Algorithm::RS256 | Algorithm::PS256 => (
-                pem::parse(&RSA.private_pem).unwrap().into_contents(),
-                EncodingKey::from_rsa_pem(RSA.private_pem.as_bytes()).unwrap(),
+                pem::parse(&rsa.private_pem).unwrap().into_contents(),
+                EncodingKey::from_rsa_pem(rsa.private_pem.as_bytes()).unwrap(),
             ),
+            Algorithm::ES256 => {
+                let der = SigningKey::generate_pkcs8(algorithm).unwrap().to_vec();
+                let encoding = EncodingKey::from_ec_der(&der);
+                (der, encoding)
+            }
             _ => {
                 let der = SigningKey::generate_pkcs8(algorithm).unwrap().to_vec();
-                let ec = algorithm == Algorithm::ES256;
-                let encoding = if ec { EncodingKey::from_ec_der(&der) } else { EncodingKey::from_ed_der(&der) };
-                (der, encoding)
+                // PKCS#8 v1, as OpenSSL writes it: theirs makes no JWK of v2, which has the public half at its end.
+                let mut v1 = der[..48].to_vec();
+                (v1[1], v1[4]) = (46, 0);
+                (der, EncodingKey::from_ed_der(&v1))
             }
         };
         let signing = SigningKey::from_der(&der, algorithm).unwrap();
@@ -104,8 +119,7 @@ impl Party {
     /// Signed with the real key, whatever is in it.
     fn sign(&self, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
         let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-        let signature = URL_SAFE_NO_PAD.encode(self.signing.sign(input.as_bytes()));
-        format!("{input}.{signature}")
+        append_signature(&input, &self.signing.sign(input.as_bytes()))
     }
 
     /// What a forgery is made from, and what has to be accepted beside it.
@@ -142,6 +156,10 @@ impl Party {
 fn verifier_of(keys: KeySet) -> Verifier {
     let clock = Arc::new(ManualClock::new(UnixTime::from_seconds(NOW)));
     Verifier::builder(ISSUER, API, Arc::new(StaticKeys(keys))).clock(clock).build()
+}
+
+fn append_signature(input: &str, signature: &[u8]) -> String {
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 fn claims_of(token: AccessToken) -> Value {

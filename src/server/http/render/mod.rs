@@ -25,7 +25,7 @@ mod tests {
         let source = SourceAddress { ip: [192, 0, 2, 1].into(), from: DecidedFrom::Peer };
         let all = vec![
             Error::Malformed("m".to_owned()),
-            Error::Unauthenticated(AuthFailure::WrongSecret),
+            Error::Unauthenticated(AuthFailure::UNKNOWN_CLIENT),
             Error::UnsupportedGrantType,
             Error::InvalidScope("s".to_owned()),
             Error::InvalidTarget("t".to_owned()),

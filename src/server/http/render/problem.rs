@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::id::RequestId;
 use crate::oauth::challenge;
 use crate::problem::{MEDIA_TYPE, Problem};
+use crate::reason::Reason;
 use crate::scope::ScopeSet;
 use crate::server::error::Error;
 use crate::server::http::App;
@@ -34,7 +35,14 @@ impl Fault {
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        tracing::info!(request_id = %self.request_id, reason = self.error.reason().as_str(), "refused");
+        let reason = self.error.reason();
+        match reason {
+            // Anybody can ask for what is not there, as often as they like.
+            Reason::NotFound | Reason::MethodNotAllowed => {
+                tracing::debug!(request_id = %self.request_id, reason = reason.as_str(), "refused");
+            }
+            _ => tracing::info!(request_id = %self.request_id, reason = reason.as_str(), "refused"),
+        }
         problem_response(&self.error, self.request_id, &self.errors_base)
     }
 }

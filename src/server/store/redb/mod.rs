@@ -12,10 +12,17 @@ use std::sync::{Arc, RwLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase};
 
+use tokio::sync::Semaphore;
+
 use super::StoreError;
 use writer::Writer;
 
 pub use open::OpenError;
+
+/// How much of the file redb keeps in memory. What is asked for often is in the cache of clients above it.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// How many reads are under way at once; more wait. A flood of unknown clients does not take all threads.
+const MAX_READS: usize = 32;
 
 /// The database, or none while it is being opened again after a failed write.
 type Shared = Arc<RwLock<Option<Database>>>;
@@ -25,6 +32,7 @@ type Shared = Arc<RwLock<Option<Database>>>;
 pub struct RedbStore {
     database: Shared,
     writer: Writer,
+    reads: Semaphore,
     path: PathBuf,
 }
 
@@ -38,7 +46,7 @@ impl RedbStore {
         let (database, fresh) = open::open_or_create(path, seed, now)?;
         let database: Shared = Arc::new(RwLock::new(Some(database)));
         let writer = Writer::start(Arc::clone(&database), path.to_owned()).map_err(OpenError::io(path))?;
-        Ok((Self { database, writer, path: path.to_owned() }, fresh))
+        Ok((Self { database, writer, reads: Semaphore::new(MAX_READS), path: path.to_owned() }, fresh))
     }
 
     /// The file.
@@ -52,6 +60,7 @@ impl RedbStore {
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let _permit = self.reads.acquire().await.map_err(|_| reopening())?;
         let database = Arc::clone(&self.database);
         let work = move || {
             let database = database.read().map_err(|_| poisoned())?;
@@ -65,6 +74,13 @@ impl RedbStore {
             .await
             .unwrap_or_else(|_| Err(StoreError::Unavailable("the read was broken off".to_owned())))
     }
+}
+
+/// How redb is opened, wherever it is.
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
 }
 
 fn poisoned() -> StoreError {

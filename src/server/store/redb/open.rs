@@ -13,10 +13,10 @@ use crate::server::model::{AuditHead, DEFAULT, Project, SCHEMA_VERSION};
 use crate::server::store::StoreError;
 
 use super::tables::{
-    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, META, PROJECTS, REVOCATIONS, SCHEMA, SCOPES, SECRET_USES,
+    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, META, PROJECTS, REFUSALS, REVOCATIONS, SCHEMA, SCOPES, SECRET_USES,
     decode, encode,
 };
-use super::{check, unavailable};
+use super::{builder, check, unavailable};
 
 /// Why a store cannot be opened. A store that is there is never replaced.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +106,7 @@ fn open(path: &Path) -> Result<Database, OpenError> {
     if !whole {
         return Err(OpenError::damaged(path, "its pages do not match their checksums"));
     }
-    let database = quietly(|| Database::open(path))
+    let database = quietly(|| builder().open(path))
         .ok_or_else(|| OpenError::damaged(path, "its pages do not hang together"))?
         .map_err(|error| OpenError::of(path, error))?;
     match schema(&database).map_err(|error| OpenError::damaged(path, error))? {
@@ -158,7 +158,7 @@ fn create(path: &Path, seed: [u8; 32], now: UnixTime) -> Result<Database, OpenEr
     // What an earlier start left unfinished.
     file.set_len(0).map_err(OpenError::io(&unfinished))?;
     file.unlock().map_err(OpenError::io(&unfinished))?;
-    let database = Database::builder().create_file(file).map_err(|error| OpenError::of(path, error))?;
+    let database = builder().create_file(file).map_err(|error| OpenError::of(path, error))?;
     initialize(&database, seed, now).map_err(|error| OpenError::damaged(&unfinished, error))?;
     // Linking fails where somebody else was faster; renaming would replace their store.
     fs::hard_link(&unfinished, path).map_err(|error| match error.kind() {
@@ -194,6 +194,7 @@ fn initialize(database: &Database, seed: [u8; 32], now: UnixTime) -> Result<(), 
         transaction.open_table(KEYS).map_err(unavailable)?;
         transaction.open_table(REVOCATIONS).map_err(unavailable)?;
         transaction.open_table(AUDIT).map_err(unavailable)?;
+        transaction.open_table(REFUSALS).map_err(unavailable)?;
     }
     transaction.commit().map_err(unavailable)
 }

@@ -25,6 +25,9 @@ pub(super) const REVOCATIONS: TableDefinition<'_, (&str, &str), i64> = TableDefi
 /// By sequence number, from 1; the exact bytes that were sealed.
 pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
 
+/// By number, from 0; a ring of the newest.
+pub(super) const REFUSALS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("refusals");
+
 /// In [`META`]: the version of the records.
 pub(super) const SCHEMA: &str = "schema";
 /// In [`META`]: the end of the audit chain.

@@ -7,11 +7,11 @@ use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use crate::clock::UnixTime;
 use crate::id::ClientId;
-use crate::server::model::{Api, AuditHead, Change, Client, KeyRecord, Project, Revocation, RevokedTarget, SecretUse};
+use crate::server::model::{Api, AuditHead, Change, Client, KeyRecord, Project, RefusalRecord, Revocation, RevokedTarget, SecretUse};
 use crate::server::store::{ABSENT, Store, StoreError};
 
 use super::tables::{
-    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, KEYS_REVISION, META, PROJECTS, REVOCATIONS, SCOPES,
+    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, KEYS_REVISION, META, PROJECTS, REFUSALS, REVOCATIONS, SCOPES,
     SECRET_USES, decode, encode,
 };
 use super::{RedbStore, unavailable};
@@ -294,6 +294,33 @@ impl Store for RedbStore {
                 .map(|entry| Ok(entry.map_err(unavailable)?.1.value().to_vec()))
                 .collect::<Result<_, _>>()?;
             Ok((head, records))
+        })
+        .await
+    }
+
+    async fn note_refusals(&self, refusals: Vec<RefusalRecord>, keep: u64) -> Result<(), StoreError> {
+        self.writer
+            .write(move |transaction| {
+                let mut ring = transaction.open_table(REFUSALS).map_err(unavailable)?;
+                let mut next = ring.last().map_err(unavailable)?.map_or(0, |(number, _)| number.value() + 1);
+                for refusal in &refusals {
+                    ring.insert(next, encode(refusal)?.as_slice()).map_err(unavailable)?;
+                    next += 1;
+                }
+                ring.retain_in(..next.saturating_sub(keep), |_, _| false).map_err(unavailable)
+            })
+            .await
+    }
+
+    async fn refusals(&self, limit: usize) -> Result<Vec<RefusalRecord>, StoreError> {
+        self.read(move |transaction| {
+            let ring = transaction.open_table(REFUSALS).map_err(unavailable)?;
+            ring.iter()
+                .map_err(unavailable)?
+                .rev()
+                .take(limit)
+                .map(|entry| decode("a refusal", entry.map_err(unavailable)?.1.value()))
+                .collect()
         })
         .await
     }

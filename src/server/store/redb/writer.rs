@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
-use redb::{Database, WriteTransaction};
+use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Shared, StoreError, poisoned, reopening, unavailable};
+use super::{Shared, StoreError, builder, poisoned, reopening, unavailable};
 
 /// The most changes that share a transaction.
 const MAX_GROUP: usize = 256;
@@ -145,7 +145,7 @@ fn write_group(database: &Shared, group: &mut [Box<dyn Job>]) -> Result<(), Stor
 fn reopen(database: &Shared, path: &std::path::Path) {
     let mut slot = database.write().unwrap_or_else(PoisonError::into_inner);
     *slot = None;
-    match catch_unwind(|| Database::open(path)) {
+    match catch_unwind(|| builder().open(path)) {
         Ok(Ok(opened)) => *slot = Some(opened),
         Ok(Err(error)) => {
             tracing::error!(%error, "the store could not be opened again; it is tried with the next change")

@@ -1,0 +1,26 @@
+//! The record of a refused token request: what really happened, for the operator who is told its `request_id`.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::UnixTime;
+
+/// A refused token request. Never holds anything that was sent, but what is known to be a client's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusalRecord {
+    /// When.
+    pub at: UnixTime,
+    /// The request's name, as the caller was told it; none in the record of those that went unrecorded.
+    pub request_id: Option<String>,
+    /// The reason that the caller was told.
+    pub reason: String,
+    /// What really happened, where the caller was not told.
+    pub cause: Option<String>,
+    /// The client, where it is known.
+    pub client_id: Option<String>,
+    /// Where the request came from.
+    pub source: Option<IpAddr>,
+    /// How many further refusals went unrecorded before this one, because there were too many at once.
+    pub unrecorded: u64,
+}
