@@ -143,7 +143,6 @@ impl TestApp {
         let config = Config { issuer: Some(self.issuer), ..self.config };
         run(config, self.dir, self.clock).await
     }
-
 }
 
 fn caller() -> Caller {
@@ -155,8 +154,6 @@ impl Builder {
         change(&mut self.config);
         self
     }
-
-
 
     pub async fn start(self) -> TestApp {
         let clock = Arc::new(ManualClock::new(SystemClock.now()));

@@ -32,7 +32,8 @@ const ROUTES: [Route; 10] = [
 /// The paths of the route table, read from its source: what is served cannot be left out here.
 fn served() -> Vec<String> {
     let source = include_str!("../../src/server/http/mod.rs");
-    let public = source.split("pub fn public_routes").nth(1).unwrap().split("pub fn admin_routes").next().unwrap();
+    let public =
+        source.split("fn routes_below_the_issuer").nth(1).unwrap().split("pub fn admin_routes").next().unwrap();
     let constants = include_str!("../../src/oauth/metadata.rs");
     public
         .split(".route(")

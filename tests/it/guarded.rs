@@ -188,3 +188,29 @@ async fn cursors_are_signed_and_limits_bounded() {
     }
     assert_eq!(app.get("/api/v1/projects?limit=1", Some(&token)).await.status(), 200);
 }
+
+#[tokio::test]
+async fn an_issuer_with_a_path_is_served_with_and_without_it() {
+    let app =
+        TestApp::builder().config(|config| config.issuer = Some("https://auth.example/mint".to_owned())).start().await;
+    let client = app.client(&[]).await;
+    let token = app.token(&client).await;
+    for path in [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/oauth-authorization-server/mint",
+        "/mint/.well-known/openid-configuration",
+        "/mint/.well-known/jwks.json",
+        "/.well-known/oauth-protected-resource/mint",
+        "/mint/api/v1/whoami",
+        "/api/v1/whoami",
+    ] {
+        assert_eq!(app.get(path, Some(&token)).await.status(), 200, "{path}");
+    }
+    let metadata: Value = app.get("/.well-known/oauth-authorization-server/mint", None).await.json().await.unwrap();
+    assert_eq!(metadata["issuer"], "https://auth.example/mint");
+    assert_eq!(metadata["token_endpoint"], "https://auth.example/mint/oauth/token");
+    assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
+    for path in ["/mint", "/mint/nothing", "/errors/%FF"] {
+        assert!(app.get(path, Some(&token)).await.status().is_client_error(), "{path}");
+    }
+}

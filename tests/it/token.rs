@@ -294,8 +294,10 @@ async fn what_really_happened_is_recorded_under_the_request_id() {
     }
     let (store, _) = RedbStore::open(&path, [0; 32], UnixTime::from_seconds(0)).unwrap();
     let records = store.refusals(10).await.unwrap();
-    let outline: Vec<_> =
-        records.iter().map(|r| (r.request_id.clone().unwrap(), r.cause.as_deref().unwrap(), r.client_id.clone())).collect();
+    let outline: Vec<_> = records
+        .iter()
+        .map(|r| (r.request_id.clone().unwrap(), r.cause.as_deref().unwrap(), r.client_id.clone()))
+        .collect();
     assert_eq!(
         outline,
         [(told[1].clone(), "wrong_secret", Some(client.id)), (told[0].clone(), "unknown_client", None)]

@@ -82,11 +82,19 @@ impl<'de> Deserialize<'de> for Unlimited {
             }
 
             fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Unlimited, E> {
-                if value == 0 { Ok(Unlimited) } else { Err(E::invalid_value(serde::de::Unexpected::Signed(value), &self)) }
+                if value == 0 {
+                    Ok(Unlimited)
+                } else {
+                    Err(E::invalid_value(serde::de::Unexpected::Signed(value), &self))
+                }
             }
 
             fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Unlimited, E> {
-                if value == 0 { Ok(Unlimited) } else { Err(E::invalid_value(serde::de::Unexpected::Unsigned(value), &self)) }
+                if value == 0 {
+                    Ok(Unlimited)
+                } else {
+                    Err(E::invalid_value(serde::de::Unexpected::Unsigned(value), &self))
+                }
             }
         }
         deserializer.deserialize_u64(Zero)

@@ -1,13 +1,13 @@
 //! `/api/v1/apis`.
 
 use axum::Json as Answer;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 
 use crate::api;
 
 use super::App;
-use super::extract::{AdminCaller, Json, Page};
+use super::extract::{AdminCaller, Json, Page, Segment};
 use super::render::Fault;
 
 pub(super) async fn create(
@@ -30,7 +30,7 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(app): State<App>,
     caller: AdminCaller,
-    Path(identifier): Path<String>,
+    Segment(identifier): Segment,
 ) -> Result<Answer<api::Api>, Fault> {
     app.service.api(&identifier).map(Answer).map_err(caller.fault(&app))
 }

@@ -1,7 +1,7 @@
 //! `/api/v1/clients`.
 
 use axum::Json as Answer;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::header::CACHE_CONTROL;
 use http::{HeaderName, StatusCode};
 
@@ -9,7 +9,7 @@ use crate::api;
 use crate::api::ClientStatus;
 
 use super::App;
-use super::extract::{AdminCaller, Json, Page};
+use super::extract::{AdminCaller, Json, Page, Segment};
 use super::render::Fault;
 
 /// An answer that has a secret in it is kept nowhere.
@@ -37,7 +37,7 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(app): State<App>,
     caller: AdminCaller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Answer<api::Client>, Fault> {
     app.service.client(&id).await.map(Answer).map_err(caller.fault(&app))
 }
@@ -45,7 +45,7 @@ pub(super) async fn show(
 pub(super) async fn patch(
     State(app): State<App>,
     caller: AdminCaller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     Json(patch): Json<api::ClientPatch>,
 ) -> Result<Answer<api::Client>, Fault> {
     let action = match patch.status {
@@ -59,7 +59,7 @@ pub(super) async fn patch(
 pub(super) async fn revoke(
     State(app): State<App>,
     caller: AdminCaller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Answer<api::Client>, Fault> {
     let changed = app.service.set_client_status(&id, ClientStatus::Disabled, "client.revoke", &caller.0).await;
     changed.map(Answer).map_err(caller.fault(&app))
@@ -68,7 +68,7 @@ pub(super) async fn revoke(
 pub(super) async fn delete(
     State(app): State<App>,
     caller: AdminCaller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<StatusCode, Fault> {
     app.service.delete_client(&id, &caller.0).await.map_err(caller.fault(&app))?;
     Ok(StatusCode::NO_CONTENT)
@@ -77,7 +77,7 @@ pub(super) async fn delete(
 pub(super) async fn add_secret(
     State(app): State<App>,
     caller: AdminCaller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     Json(new): Json<api::NewSecret>,
 ) -> Result<Secret, Fault> {
     let client = app.service.add_secret(&id, &new, &caller.0).await.map_err(caller.fault(&app))?;

@@ -1,6 +1,6 @@
 //! What is answered where there is no route, and the pages that the `type` of a problem points to.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::Uri;
 use http::header::CONTENT_TYPE;
@@ -9,6 +9,7 @@ use crate::reason::Reason;
 use crate::server::error::Error;
 
 use super::App;
+use super::extract::Segment;
 use super::render::Fault;
 
 /// No such route.
@@ -22,7 +23,7 @@ pub(super) async fn method_not_allowed(State(app): State<App>) -> Fault {
 }
 
 /// `GET /errors/{reason}`: what a reason means, and what to do.
-pub(super) async fn show(State(app): State<App>, Path(name): Path<String>) -> Response {
+pub(super) async fn show(State(app): State<App>, Segment(name): Segment) -> Response {
     let Some(reason) = Reason::ALL.iter().find(|reason| reason.as_str() == name) else {
         return Fault::new(&app, Error::NotFound { what: "reason", name }).into_response();
     };

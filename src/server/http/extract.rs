@@ -90,6 +90,21 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     }
 }
 
+/// The one named segment of the path.
+#[derive(Debug)]
+pub(super) struct Segment(pub(super) String);
+
+impl FromRequestParts<App> for Segment {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
+        axum::extract::Path::<String>::from_request_parts(parts, app)
+            .await
+            .map(|axum::extract::Path(segment)| Self(segment))
+            .map_err(|_| Fault::new(app, Error::Malformed("the path is not percent-encoded UTF-8".to_owned())))
+    }
+}
+
 /// `limit` and `cursor`.
 #[derive(Debug)]
 pub(super) struct Page(pub(super) PageRequest);

@@ -1,12 +1,12 @@
 //! `/api/v1/keys`.
 
 use axum::Json as Answer;
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use crate::api;
 
 use super::App;
-use super::extract::{AdminCaller, Json};
+use super::extract::{AdminCaller, Json, Segment};
 use super::render::Fault;
 
 pub(super) async fn list(State(app): State<App>) -> Answer<api::Page<api::Key>> {
@@ -24,7 +24,7 @@ pub(super) async fn rotate(
 pub(super) async fn revoke(
     State(app): State<App>,
     caller: AdminCaller,
-    Path(kid): Path<String>,
+    Segment(kid): Segment,
 ) -> Result<Answer<api::Page<api::Key>>, Fault> {
     app.service.revoke_key(&kid, &caller.0).await.map(Answer).map_err(caller.fault(&app))
 }

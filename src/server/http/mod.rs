@@ -96,6 +96,24 @@ impl App {
 
 /// The routes of the public listener.
 pub fn public_routes(app: App) -> Router {
+    let routes = routes_below_the_issuer(&app);
+    let path =
+        url::Url::parse(&app.service.settings().issuer).map(|issuer| issuer.path().trim_end_matches('/').to_owned());
+    let all = match path {
+        // Whether a proxy in front takes the issuer's path off or leaves it on, both work. RFC 8414 §3.1 and RFC 9728
+        // §3.1 put the well-known part before the path.
+        Ok(path) if !path.is_empty() => Router::new()
+            .route(&format!("{AUTHORIZATION_SERVER_PATH}{path}"), get(well_known::authorization_server))
+            .route(&format!("{OPENID_CONFIGURATION_PATH}{path}"), get(well_known::authorization_server))
+            .route(&format!("{PROTECTED_RESOURCE_PATH}{path}"), get(well_known::protected_resource))
+            .nest(&path, routes.clone())
+            .merge(routes),
+        _ => routes,
+    };
+    all.method_not_allowed_fallback(errors::method_not_allowed).fallback(errors::not_found).with_state(app)
+}
+
+fn routes_below_the_issuer(app: &App) -> Router<App> {
     Router::new()
         .route(TOKEN_PATH, post(token::exchange).fallback(token::method_not_allowed))
         .route(AUTHORIZATION_SERVER_PATH, get(well_known::authorization_server))
@@ -107,9 +125,6 @@ pub fn public_routes(app: App) -> Router {
         .route("/errors/{reason}", get(errors::show))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
-        .method_not_allowed_fallback(errors::method_not_allowed)
-        .fallback(errors::not_found)
-        .with_state(app)
 }
 
 /// The routes of the admin socket: whoever can open it holds everything.

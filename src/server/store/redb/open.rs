@@ -13,8 +13,8 @@ use crate::server::model::{AuditHead, DEFAULT, Project, SCHEMA_VERSION};
 use crate::server::store::StoreError;
 
 use super::tables::{
-    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, META, PROJECTS, REFUSALS, REVOCATIONS, SCHEMA, SCOPES, SECRET_USES,
-    decode, encode,
+    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, META, PROJECTS, REFUSALS, REVOCATIONS, SCHEMA, SCOPES,
+    SECRET_USES, decode, encode,
 };
 use super::{builder, check, unavailable};
 

@@ -7,12 +7,14 @@ use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use crate::clock::UnixTime;
 use crate::id::ClientId;
-use crate::server::model::{Api, AuditHead, Change, Client, KeyRecord, Project, RefusalRecord, Revocation, RevokedTarget, SecretUse};
+use crate::server::model::{
+    Api, AuditHead, Change, Client, KeyRecord, Project, RefusalRecord, Revocation, RevokedTarget, SecretUse,
+};
 use crate::server::store::{ABSENT, Store, StoreError};
 
 use super::tables::{
-    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, KEYS_REVISION, META, PROJECTS, REFUSALS, REVOCATIONS, SCOPES,
-    SECRET_USES, decode, encode,
+    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, KEYS_REVISION, META, PROJECTS, REFUSALS, REVOCATIONS,
+    SCOPES, SECRET_USES, decode, encode,
 };
 use super::{RedbStore, unavailable};
 
