@@ -44,7 +44,9 @@ pub struct Scope(Arc<str>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadScope {
     /// A character that a scope cannot have, or none at all.
-    #[error("a scope is made of printable ASCII characters other than space, \" and \\ (RFC 6749 §3.3)")]
+    #[error(
+        "a scope is made of printable ASCII characters, without spaces, double quotes and backslashes (RFC 6749, 3.3)"
+    )]
     Character,
     /// Too long.
     #[error("a scope has at most {MAX_SCOPE_LENGTH} characters")]

@@ -21,7 +21,7 @@ pub(super) enum Command {
         #[arg(long)]
         name: Option<String>,
         /// How long its tokens live at most, such as 10m
-        #[arg(long, value_name = "DURATION")]
+        #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
         token_ttl: Option<Span>,
     },
     /// List all APIs

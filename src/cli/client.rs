@@ -28,10 +28,10 @@ pub(super) enum Command {
         /// Its client_id
         id: String,
         /// How long the old secrets go on; 0s ends them now
-        #[arg(long, value_name = "DURATION", default_value = "24h")]
+        #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds, default_value = "24h")]
         overlap: Span,
         /// How long the new secret lives; for ever unless set
-        #[arg(long, value_name = "DURATION")]
+        #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
         secret_ttl: Option<Span>,
     },
     /// Disable a client and cut off every token it holds; they stay dead if it is enabled again
@@ -73,10 +73,10 @@ pub(super) struct Create {
     #[arg(long, value_name = "CLIENT_ID")]
     id: Option<String>,
     /// How long its tokens live at most, such as 10m
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
     token_ttl: Option<Span>,
     /// How long its secret lives, such as 90d; for ever unless set
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
     secret_ttl: Option<Span>,
     /// For people
     #[arg(long, default_value = "")]

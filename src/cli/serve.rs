@@ -51,19 +51,22 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         keys_dir: arguments.keys_dir,
         socket: None,
     })?;
-    init_telemetry(&config.telemetry);
+    let _logs = init_telemetry(&config.telemetry);
     // Before anything is made, so that no signal is missed.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut server = Server::start(&config, Parts::default(), !arguments.no_quickstart).await.map_err(Failure::new)?;
     let address = server.address();
     let quickstart = server.take_quickstart();
-    let issuer = server.service().settings().issuer.to_string();
+    let service = std::sync::Arc::clone(server.service());
     let running = server.run();
+    let issuer = &service.settings().issuer;
     tracing::info!(%address, %issuer, "listening");
     if let Some(quickstart) = quickstart {
         output::print(&introduction(&quickstart, &format!("http://{address}")))?;
     }
+    service.end_first_start().await.map_err(|error| Failure::new(error.detail()))?;
+    drop(service);
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

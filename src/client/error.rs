@@ -8,8 +8,8 @@ pub enum Error {
     #[error("{0}")]
     Credentials(String),
     /// A URL that cannot be used.
-    #[error("{0:?} is not an http or https URL")]
-    BadUrl(String),
+    #[error("a URL here has to be http or https, and has no user or password in it")]
+    BadUrl,
     /// The metadata is not that of the issuer, or names no token endpoint (RFC 8414 §3.3).
     #[error("the metadata at {url} {why}")]
     Discovery {
@@ -53,7 +53,7 @@ impl Error {
         match self {
             Self::Unreachable { .. } => true,
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::Credentials(_) | Self::BadUrl(_) | Self::Discovery { .. } | Self::BadAnswer { .. } => false,
+            Self::Credentials(_) | Self::BadUrl | Self::Discovery { .. } | Self::BadAnswer { .. } => false,
         }
     }
 }

@@ -7,7 +7,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use url::Url;
 
-use crate::oauth::metadata::{AUTHORIZATION_SERVER_PATH, DiscoveredMetadata};
+use crate::oauth::metadata::{AUTHORIZATION_SERVER_PATH, DiscoveredMetadata, well_known};
 use crate::oauth::response::TokenResponse;
 use crate::oauth::{basic, form};
 
@@ -94,17 +94,17 @@ struct RefusedBody {
 
 fn http_url(text: &str) -> Result<Url, Error> {
     match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
-        _ => Err(Error::BadUrl(text.to_owned())),
+        Ok(url)
+            if matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none() =>
+        {
+            Ok(url)
+        }
+        // Not repeated: there may be a password in it.
+        _ => Err(Error::BadUrl),
     }
-}
-
-/// Where RFC 8414 §3 has the metadata of `issuer`: the well-known part goes before the issuer's path.
-fn metadata_url(issuer: &str) -> Result<Url, Error> {
-    let mut url = http_url(issuer)?;
-    let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&format!("{AUTHORIZATION_SERVER_PATH}{path}"));
-    Ok(url)
 }
 
 impl TokenClient {
@@ -174,7 +174,7 @@ impl TokenClient {
 }
 
 async fn discover(http: &reqwest::Client, issuer: &str) -> Result<Url, Error> {
-    let url = metadata_url(issuer)?;
+    let url = well_known(&http_url(issuer)?, AUTHORIZATION_SERVER_PATH);
     let fail = |why: String| Error::Discovery { url: url.to_string(), why };
     let response = http
         .get(url.clone())

@@ -20,7 +20,10 @@ pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// Why a JWS is refused. Its text is ours alone: nothing of the token is in it but the names of algorithms.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwsError {
-    /// Not three base64url parts, or too long.
+    /// Too long.
+    #[error("it is longer than {MAX_TOKEN_BYTES} bytes")]
+    TooLong,
+    /// Not three base64url parts.
     #[error("it is not a compact JWS: three parts of unpadded base64url with dots between them")]
     NotCompact,
     /// The header is not a JSON object of the registered members' types.
@@ -80,10 +83,10 @@ impl<'a> CompactJws<'a> {
     /// Takes `token` apart.
     ///
     /// # Errors
-    /// [`JwsError::NotCompact`], [`JwsError::BadHeader`].
+    /// [`JwsError::TooLong`], [`JwsError::NotCompact`], [`JwsError::BadHeader`].
     pub fn parse(token: &'a str) -> Result<Self, JwsError> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(JwsError::NotCompact);
+            return Err(JwsError::TooLong);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(JwsError::NotCompact)?;
         let (header, payload) = signed.split_once('.').ok_or(JwsError::NotCompact)?;
@@ -97,14 +100,10 @@ impl<'a> CompactJws<'a> {
     /// change how the rest is read.
     ///
     /// # Errors
-    /// [`JwsError::BadHeader`], [`JwsError::AlgorithmNotAccepted`], [`JwsError::CriticalExtension`],
-    /// [`JwsError::KeyInHeader`].
+    /// [`JwsError::BadHeader`], [`JwsError::AlgorithmNotAccepted`], [`JwsError::CriticalExtension`].
     pub fn checked_header(&self, accepted: &[Algorithm]) -> Result<Header, JwsError> {
         if self.header.contains_key("crit") || self.header.contains_key("b64") {
             return Err(JwsError::CriticalExtension);
-        }
-        if ["jwk", "jku", "x5u", "x5c"].iter().any(|name| self.header.contains_key(*name)) {
-            return Err(JwsError::KeyInHeader);
         }
         let not_accepted = || JwsError::AlgorithmNotAccepted {
             accepted: accepted.iter().map(|a| algorithm_name(*a)).collect::<Vec<_>>().join(", "),
@@ -120,9 +119,13 @@ impl<'a> CompactJws<'a> {
     /// The header of an access token (RFC 9068 §4).
     ///
     /// # Errors
-    /// What [`Self::checked_header`] refuses, [`JwsError::WrongType`], [`JwsError::NoKeyId`].
+    /// What [`Self::checked_header`] refuses, [`JwsError::KeyInHeader`], [`JwsError::WrongType`],
+    /// [`JwsError::NoKeyId`].
     pub fn access_token_header(&self, accepted: &[Algorithm]) -> Result<TokenHeader, JwsError> {
         let header = self.checked_header(accepted)?;
+        if ["jwk", "jku", "x5u", "x5c"].iter().any(|name| self.header.contains_key(*name)) {
+            return Err(JwsError::KeyInHeader);
+        }
         // Media types compare without case, and `application/` may be left out (RFC 7515 §4.1.9).
         let is_access_token = header.typ.as_deref().is_some_and(|typ| {
             let typ = typ.to_ascii_lowercase();

@@ -20,7 +20,7 @@ const FORM_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 
 /// The parameter of `Basic` is not base64 of `id:secret` in UTF-8, both form-encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the Basic credentials are not base64 of client_id:client_secret, each form-encoded UTF-8 (RFC 6749 §2.3.1)")]
+#[error("the Basic credentials are not base64 of client_id:client_secret, each form-encoded UTF-8 (RFC 6749, 2.3.1)")]
 pub struct BadBasic;
 
 /// Id and secret out of the parameter of `Basic`, both form-decoded.

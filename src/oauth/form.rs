@@ -15,6 +15,15 @@ pub fn decode_part(part: &[u8]) -> Option<String> {
     percent_decode(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
+/// Whether one of `names` is the name of a pair, whatever else the text holds: a name that is not UTF-8 is none of them.
+#[must_use]
+pub fn names_any(text: &[u8], names: &[&str]) -> bool {
+    text.split(|b| *b == b'&')
+        .filter_map(|pair| pair.split(|b| *b == b'=').next())
+        .filter_map(decode_part)
+        .any(|name| names.contains(&name.as_str()))
+}
+
 /// Decodes `name=value` pairs joined by `&`, in their order.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Metadata of the authorization server (RFC 8414) and of the protected resource (RFC 9728).
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// The path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth/token";
@@ -17,6 +18,14 @@ pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource
 #[must_use]
 pub fn endpoint(issuer: &str, path: &str) -> String {
     format!("{}{path}", issuer.trim_end_matches('/'))
+}
+
+/// The URL of the well-known `path` of `issuer`: it goes before the issuer's own path (RFC 8414 §3.1, RFC 9728 §3.1).
+#[must_use]
+pub fn well_known(issuer: &Url, path: &str) -> Url {
+    let mut url = issuer.clone();
+    url.set_path(&format!("{path}{}", issuer.path().trim_end_matches('/')));
+    url
 }
 
 /// What a server says of itself (RFC 8414 §2).
@@ -36,14 +45,14 @@ pub struct AuthorizationServerMetadata {
     pub token_endpoint_auth_methods_supported: [&'static str; 2],
     /// Required by OpenID discovery; no subject but clients.
     pub subject_types_supported: [&'static str; 1],
-    /// Required by OpenID discovery; the algorithm of every token.
-    pub id_token_signing_alg_values_supported: [String; 1],
+    /// Required by OpenID discovery; the algorithms of the tokens.
+    pub id_token_signing_alg_values_supported: Vec<String>,
 }
 
 impl AuthorizationServerMetadata {
-    /// What the server of `issuer` says, whose tokens are signed with `algorithm`.
+    /// What the server of `issuer` says, whose tokens are signed with `algorithms`.
     #[must_use]
-    pub fn new(issuer: &str, algorithm: String) -> Self {
+    pub fn new(issuer: &str, algorithms: Vec<String>) -> Self {
         Self {
             issuer: issuer.to_owned(),
             token_endpoint: endpoint(issuer, TOKEN_PATH),
@@ -52,7 +61,7 @@ impl AuthorizationServerMetadata {
             response_types_supported: [],
             token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
             subject_types_supported: ["public"],
-            id_token_signing_alg_values_supported: [algorithm],
+            id_token_signing_alg_values_supported: algorithms,
         }
     }
 }

@@ -12,6 +12,7 @@ use tower_service::Service;
 
 use crate::crypto::entropy::SystemEntropy;
 use crate::id::RequestId;
+use crate::reason::Reason;
 use crate::source_ip::Peer;
 
 use super::guard::Guard;
@@ -82,7 +83,14 @@ where
                     .get::<RequestId>()
                     .cloned()
                     .unwrap_or_else(|| RequestId::generate(&self.shared.entropy));
-                tracing::info!(request_id = %request_id, reason = refusal.reason().as_str(), "refused");
+                let reason = refusal.reason();
+                match reason {
+                    // Anybody can be refused so, as often as they like.
+                    Reason::NoCredentials | Reason::MalformedRequest | Reason::TokenInvalid => {
+                        tracing::debug!(%request_id, reason = reason.as_str(), "refused");
+                    }
+                    _ => tracing::info!(%request_id, reason = reason.as_str(), "refused"),
+                }
                 let response =
                     refusal.into_response(request_id, guard.resource_metadata.as_deref(), &guard.errors_base);
                 GuardFuture { kind: Kind::Refused { response: Some(response) } }

@@ -110,10 +110,10 @@ pub enum Error {
     },
     /// A body that took too long.
     Timeout,
-    /// The store does not answer, or there is no key to sign with.
-    Unavailable,
-    /// Our own fault.
-    Internal,
+    /// The store does not answer, or there is no key to sign with. The cause is for the logs alone.
+    Unavailable(String),
+    /// Our own fault. The cause is for the logs alone.
+    Internal(String),
 }
 
 impl Error {
@@ -134,8 +134,8 @@ impl Error {
             Self::MethodNotAllowed => Reason::MethodNotAllowed,
             Self::BodyTooLarge { .. } => Reason::BodyTooLarge,
             Self::Timeout => Reason::RequestTimeout,
-            Self::Unavailable => Reason::StoreUnavailable,
-            Self::Internal => Reason::InternalError,
+            Self::Unavailable(_) => Reason::StoreUnavailable,
+            Self::Internal(_) => Reason::InternalError,
         }
     }
 
@@ -163,8 +163,18 @@ impl Error {
             Self::MethodNotAllowed => "this route has other methods: see the Allow header".to_owned(),
             Self::BodyTooLarge { limit } => format!("the body may have at most {limit} bytes"),
             Self::Timeout => "the body did not arrive in time".to_owned(),
-            Self::Unavailable => "the service cannot answer for the moment; try again".to_owned(),
-            Self::Internal => "the service failed; its operator finds more under the request_id".to_owned(),
+            Self::Unavailable(_) => "the service cannot answer for the moment; try again".to_owned(),
+            Self::Internal(_) => "the service failed; its operator finds more under the request_id".to_owned(),
+        }
+    }
+
+    /// What is behind a failure of the service: for the logs, never for a caller.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable(cause) | Self::Internal(cause) => Some(cause),
+            Self::Unauthenticated(failure) => Some(failure.cause.as_str()),
+            _ => None,
         }
     }
 
@@ -177,14 +187,8 @@ impl Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) => {
-                tracing::error!(%error, "store");
-                Self::Unavailable
-            }
-            StoreError::Corrupt(_) => {
-                tracing::error!(%error, "store");
-                Self::Internal
-            }
+            StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            StoreError::Corrupt(_) => Self::Internal(error.to_string()),
             StoreError::Conflict => Self::Conflict("it was changed by somebody else meanwhile; try again".to_owned()),
         }
     }
@@ -196,17 +200,13 @@ impl From<KeyRingError> for Error {
             KeyRingError::Store(error) => error.into(),
             KeyRingError::Unknown(name) => Self::NotFound { what: "key in use", name },
             KeyRingError::NoNext => Self::Conflict(error.to_string()),
-            KeyRingError::File(error) => {
-                tracing::error!(%error, "keys");
-                Self::Unavailable
-            }
+            KeyRingError::File(error) => Self::Unavailable(error.to_string()),
         }
     }
 }
 
 impl From<crate::crypto::entropy::NoEntropy> for Error {
     fn from(error: crate::crypto::entropy::NoEntropy) -> Self {
-        tracing::error!(%error, "entropy");
-        Self::Unavailable
+        Self::Unavailable(error.to_string())
     }
 }

@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::entropy::{Entropy, SystemEntropy};
-use crate::jose::algorithm_name;
 use crate::source_ip::SourcePolicy;
 
 use super::config::Config;
@@ -83,6 +82,7 @@ pub struct Server {
 /// The service, running.
 #[derive(Debug)]
 pub struct Running {
+    service: Arc<Service>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -99,7 +99,7 @@ impl Server {
         entropy.fill(&mut seed).map_err(|error| StartError::First(error.to_string()))?;
         let (path, now) = (config.store_path(), clock.now());
         let opened = tokio::task::spawn_blocking(move || RedbStore::open(&path, seed, now)).await;
-        let (store, fresh) = opened.map_err(|_| StoreError::Unavailable("opening it was broken off".to_owned()))??;
+        let (store, _) = opened.map_err(|_| StoreError::Unavailable("opening it was broken off".to_owned()))??;
         let store: Arc<dyn Store> = Arc::new(store);
         let listen_error = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
@@ -117,27 +117,18 @@ impl Server {
             Arc::clone(&clock),
         )
         .await?;
-        let settings = Settings {
-            issuer: config.issuer_at(address).into(),
-            token_ttl: ttl,
-            token_ttl_max: config.token.ttl_max.duration(),
-        };
+        let settings = Settings { issuer: config.issuer_at(address).into(), token_ttl: ttl };
         let service = Arc::new(Service::load(settings, clock, entropy, store, Arc::new(keys)).await?);
         let sources = SourcePolicy {
             trusted_proxies: config.network.trusted_proxies.clone(),
             header: config.network.client_ip_header,
         };
-        let app = App::new(
-            Arc::clone(&service),
-            sources,
-            config.limits.failed_auth.delay.duration(),
-            algorithm_name(config.keys.algorithm.into()),
-        );
+        let app = App::new(Arc::clone(&service), sources, config.limits.failed_auth.delay.duration());
         let socket = AdminSocket::bind(&config.admin.socket)
             .map_err(|source| StartError::Socket { path: config.admin.socket.clone(), source })?;
-        let quickstart = if fresh && quickstart && address.ip().is_loopback() {
+        let quickstart = if quickstart && address.ip().to_canonical().is_loopback() {
             let made = service.create_quickstart().await;
-            Some(made.map_err(|error| StartError::First(error.detail()))?)
+            made.map_err(|error| StartError::First(error.detail()))?
         } else {
             None
         };
@@ -156,7 +147,7 @@ impl Server {
         &self.service
     }
 
-    /// The first client, if this start made it; to be shown once.
+    /// The first client, if this start made it; to be shown once, before [`Service::end_first_start`].
     pub fn take_quickstart(&mut self) -> Option<Quickstart> {
         self.quickstart.take()
     }
@@ -170,9 +161,9 @@ impl Server {
         let tasks = vec![
             tokio::spawn(http::serve_tcp(self.listener, public, stopped.clone())),
             tokio::spawn(http::serve_unix(self.socket, admin, stopped.clone())),
-            tokio::spawn(self.service.run_background(stopped)),
+            tokio::spawn(Arc::clone(&self.service).run_background(stopped)),
         ];
-        Running { stop, tasks }
+        Running { service: self.service, stop, tasks }
     }
 }
 
@@ -183,5 +174,7 @@ impl Running {
         for task in self.tasks {
             drop(task.await);
         }
+        // Only now is nothing left that could be noted.
+        self.service.flush().await;
     }
 }

@@ -21,7 +21,7 @@ pub(crate) async fn serve(data: &Path, sockets: &Path) -> Result<()> {
         ..Config::default()
     };
     // Off by default in a library: what it costs to have a subscriber is part of what is measured.
-    init_telemetry(&config.telemetry);
+    let _logs = init_telemetry(&config.telemetry);
     let server = Server::start(&config, Parts::default(), false).await?;
     let (address, service) = (server.address(), server.service());
     let caller = || Caller { actor: Actor::System, request_id: service.request_id() };

@@ -65,9 +65,15 @@ pub(super) fn cidrs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result
 /// sets in every pod beside a service that is called mintage.
 fn is_configuration(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    !(matches!(name.as_str(), "CLIENT_ID" | "CLIENT_SECRET" | "CONFIG" | "PORT")
-        || name.starts_with("PORT_")
-        || name.starts_with("SERVICE_"))
+    let of_a_service = ["SERVICE_HOST", "SERVICE_PORT", "PORT"].iter().any(|part| {
+        name.match_indices(part).any(|(at, _)| {
+            let (before, after) = (name.get(..at).unwrap_or_default(), name.get(at + part.len()..).unwrap_or_default());
+            // `SERVICE_HOST`, `ADMIN_SERVICE_PORT_HTTP`: words of their own, joined by single underscores.
+            (before.is_empty() || before.ends_with('_') && !before.contains("__"))
+                && (after.is_empty() || after.starts_with('_') && !after.starts_with("__"))
+        })
+    });
+    !(matches!(name.as_str(), "CLIENT_ID" | "CLIENT_SECRET" | "CONFIG") || of_a_service)
 }
 
 /// Reads and checks the configuration: `file` (or `mintage.toml` where it exists), `MINTAGE_…`, `overrides`.
@@ -124,7 +130,7 @@ fn describe(errors: figment::Error, path: &Path) -> String {
 /// What has to hold between keys.
 fn check(config: &Config) -> Result<(), String> {
     match &config.issuer {
-        None if !config.listen.ip().is_loopback() => {
+        None if !config.listen.ip().to_canonical().is_loopback() => {
             return Err(format!(
                 "issuer: missing; {} is not a loopback address, so set the URL that clients know this service by, \
                  such as issuer = \"https://auth.example.com\"",
@@ -140,10 +146,12 @@ fn check(config: &Config) -> Result<(), String> {
                     && url.fragment().is_none()
                     && url.username().is_empty()
                     && url.password().is_none()
+                    // What the route table could not tell from a parameter of its own.
+                    && !url.path().split('/').any(|part| part.starts_with([':', '*']) || part.contains(['{', '}']))
             });
             if !good || issuer.chars().any(|c| c.is_whitespace() || c.is_control()) {
                 return Err("issuer: it has to be an http or https URL without user, query or fragment \
-                     (RFC 8414 §2)"
+                     (RFC 8414 §2), and no part of its path may begin with : or *"
                     .to_owned());
             }
         }

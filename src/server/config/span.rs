@@ -28,6 +28,15 @@ impl Span {
         Self::from_secs(days * 24 * 3600)
     }
 
+    /// Reads whole seconds.
+    ///
+    /// # Errors
+    /// Where it is no duration, or has a fraction of a second.
+    pub fn whole_seconds(text: &str) -> Result<Self, String> {
+        let span: Self = text.parse()?;
+        if span.0.subsec_nanos() == 0 { Ok(span) } else { Err(format!("{text:?} is not whole seconds")) }
+    }
+
     /// As a [`Duration`].
     #[must_use]
     pub const fn duration(self) -> Duration {
@@ -45,9 +54,13 @@ impl std::str::FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        // humantime knows months and years too, and `M` for one of them.
+        let known_units = text.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | 'd' | 'h' | 'm' | 's'));
         humantime::parse_duration(text)
+            .ok()
+            .filter(|_| known_units)
             .map(Self)
-            .map_err(|_| format!("{text:?} is not a duration, such as \"30s\", \"1h\" or \"90d\""))
+            .ok_or_else(|| format!("{text:?} is not a duration, such as \"30s\", \"1h\" or \"90d\""))
     }
 }
 

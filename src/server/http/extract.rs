@@ -48,15 +48,23 @@ pub(super) fn is_form(headers: &http::HeaderMap) -> bool {
         .is_some_and(|media| media.trim().eq_ignore_ascii_case(form::MEDIA_TYPE))
 }
 
+/// Runs a request to its end although its caller may hang up: a change that the store has made has to reach what is
+/// kept at hand, too.
+pub(super) async fn run_to_end(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        // It panicked; the connection is all that is lost.
+        Err(_) => http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
 /// Refuses a token in a form body (RFC 6750 §2.2): only the header is read, and a token that lies elsewhere has leaked.
 pub(super) async fn refuse_token_in_body(State(app): State<App>, request: Request, next: Next) -> Response {
     if !is_form(request.headers()) {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    let has_token = |body: &Bytes| {
-        form::decode_pairs(body).is_some_and(|pairs| pairs.iter().any(|(name, _)| name == "access_token"))
-    };
+    let has_token = |body: &Bytes| form::names_any(body, &["access_token"]);
     match read_body(body, super::token::MAX_BODY).await {
         Ok(body) if has_token(&body) => {
             let detail = "a token goes into the Authorization header, never into the body".to_owned();
@@ -113,9 +121,9 @@ impl FromRequestParts<App> for Page {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
-        axum::extract::Query::try_from_uri(&parts.uri)
-            .map(|axum::extract::Query(page)| Self(page))
-            .map_err(|_| Fault::new(app, Error::field("limit", "it has to be a number")))
+        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(page)| Self(page)).map_err(|_| {
+            Fault::new(app, Error::field("limit", "it has to be a number, and limit and cursor are sent once at most"))
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 //! under way are finished.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use crate::source_ip::Peer;
@@ -28,19 +30,35 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a peer may take no bytes of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most bytes that are held of a request's head.
+const MAX_HEAD: usize = 64 * 1024;
+/// Descriptors that connections leave to the store, the keys, and local administration.
+const RESERVED_DESCRIPTORS: u64 = 64;
+/// The most connections to the admin socket.
+const MAX_ADMIN: usize = 16;
+
+/// The most connections to the public listener: what the system allows the process, less what it needs besides.
+fn max_connections() -> usize {
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(65_536);
+    usize::try_from(allowed.saturating_sub(RESERVED_DESCRIPTORS).max(16)).unwrap_or(1024).min(Semaphore::MAX_PERMITS)
+}
+
 /// Serves `routes` until `stop` turns true. The peer is in each request's extensions, as a [`Peer`].
 pub async fn serve_tcp(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
     let draining = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(max_connections()));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (permit, accepted) = tokio::select! {
+            next = async { (Arc::clone(&room).acquire_owned().await, listener.accept().await) } => next,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
             Ok((stream, peer)) => {
                 // Answers are small and whole: waiting to fill a packet only delays them.
                 drop(stream.set_nodelay(true));
-                serve_connection(stream, &routes, Peer(peer.ip()), &draining);
+                serve_connection(stream, &routes, Peer(peer.ip()), &draining, permit.ok());
             }
             Err(error) => pause(&error).await,
         }
@@ -53,15 +71,16 @@ pub async fn serve_tcp(listener: TcpListener, routes: Router, mut stop: watch::R
 /// [`PeerUser`].
 pub async fn serve_unix(socket: AdminSocket, routes: Router, mut stop: watch::Receiver<bool>) {
     let draining = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(MAX_ADMIN));
     loop {
-        let accepted = tokio::select! {
-            accepted = socket.listener.accept() => accepted,
+        let (permit, accepted) = tokio::select! {
+            next = async { (Arc::clone(&room).acquire_owned().await, socket.listener.accept().await) } => next,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
             Ok((stream, _)) => {
                 let user = PeerUser(stream.peer_cred().ok().map(|credentials| credentials.uid()));
-                serve_connection(stream, &routes, user, &draining);
+                serve_connection(stream, &routes, user, &draining, permit.ok());
             }
             Err(error) => pause(&error).await,
         }
@@ -70,11 +89,19 @@ pub async fn serve_unix(socket: AdminSocket, routes: Router, mut stop: watch::Re
     drain(draining).await;
 }
 
-fn serve_connection<S, E>(stream: S, routes: &Router, about_peer: E, draining: &GracefulShutdown)
-where
+fn serve_connection<S, E>(
+    stream: S,
+    routes: &Router,
+    about_peer: E,
+    draining: &GracefulShutdown,
+    permit: Option<OwnedSemaphorePermit>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Clone + Send + Sync + 'static,
 {
+    // One that asks and never reads the answers is closed, too.
+    let mut timed = TimeoutStream::new(stream);
+    timed.set_write_timeout(Some(WRITE_TIMEOUT));
     let routes = routes.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         let mut request: Request = request.map(Body::new);
@@ -84,12 +111,14 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(Box::pin(timed)), service);
     let connection = draining.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended early");
         }
+        drop(permit);
     });
 }
 

@@ -24,7 +24,8 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 
 use crate::oauth::metadata::{
-    AUTHORIZATION_SERVER_PATH, JWKS_PATH, OPENID_CONFIGURATION_PATH, PROTECTED_RESOURCE_PATH, TOKEN_PATH, endpoint,
+    self, AUTHORIZATION_SERVER_PATH, JWKS_PATH, OPENID_CONFIGURATION_PATH, PROTECTED_RESOURCE_PATH, TOKEN_PATH,
+    endpoint,
 };
 use crate::resource::{Guard, GuardLayer, RequireScopes, Verifier};
 use crate::scope::{Scope, ScopeSet};
@@ -48,7 +49,9 @@ pub struct App {
     pub documents: Arc<well_known::Documents>,
     /// The URI below which the kinds of problem are described.
     pub errors_base: Arc<str>,
-    /// What a route of ours needs.
+    /// The URL of the protected resource's metadata.
+    resource_metadata: Arc<str>,
+    /// What verifies tokens for routes of ours.
     verifier: Arc<Verifier>,
 }
 
@@ -58,7 +61,7 @@ const PROJECTS_READ: &str = "mintage:projects:read";
 impl App {
     /// Everything that the routes of `service` need.
     #[must_use]
-    pub fn new(service: Arc<Service>, sources: SourcePolicy, failed_auth_delay: Duration, algorithm: String) -> Self {
+    pub fn new(service: Arc<Service>, sources: SourcePolicy, failed_auth_delay: Duration) -> Self {
         let issuer = Arc::clone(&service.settings().issuer);
         let verifier = Verifier::builder(&*issuer, &*issuer, Arc::clone(service.keys()) as _)
             .clock(Arc::clone(service.clock()))
@@ -66,7 +69,13 @@ impl App {
             .leeway(super::service::LEEWAY)
             .build();
         Self {
-            documents: Arc::new(well_known::Documents::new(&issuer, algorithm)),
+            documents: Arc::new(well_known::Documents::new(&issuer, service.keys().algorithms())),
+            resource_metadata: url::Url::parse(&issuer)
+                .map_or_else(
+                    |_| endpoint(&issuer, PROTECTED_RESOURCE_PATH),
+                    |url| metadata::well_known(&url, PROTECTED_RESOURCE_PATH).to_string(),
+                )
+                .into(),
             errors_base: endpoint(&issuer, "/errors").into(),
             sources: Arc::new(sources),
             failed_auth_delay,
@@ -86,7 +95,7 @@ impl App {
         let guard = Guard::new(Arc::clone(&self.verifier))
             .scopes(scopes)
             .sources(Arc::clone(&self.sources))
-            .resource_metadata(endpoint(&self.service.settings().issuer, PROTECTED_RESOURCE_PATH))
+            .resource_metadata(Arc::clone(&self.resource_metadata))
             .errors_base(Arc::clone(&self.errors_base));
         route
             .layer(GuardLayer::new(guard))
@@ -141,6 +150,7 @@ pub fn admin_routes(app: App) -> Router {
         .route("/api/v1/keys/{kid}/revoke", post(keys::revoke))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .layer(axum::middleware::from_fn(extract::run_to_end))
         .method_not_allowed_fallback(errors::method_not_allowed)
         .fallback(errors::not_found)
         .with_state(app)

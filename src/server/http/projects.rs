@@ -18,7 +18,8 @@ pub(super) async fn list(
     Page(page): Page,
 ) -> Result<Json<api::Page<api::Project>>, Fault> {
     let fault = |error| Fault::new(&app, error);
-    let scope = Scope::parse(PROJECTS_READ).map_err(|_| fault(Error::Internal))?;
+    let scope =
+        Scope::parse(PROJECTS_READ).map_err(|_| fault(Error::Internal("a scope of ours is none".to_owned())))?;
     let client = app.service.client_holding(&token, &scope).await.map_err(fault)?;
     app.service.projects(&client, &page).await.map(Json).map_err(fault)
 }

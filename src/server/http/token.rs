@@ -11,7 +11,7 @@ use crate::oauth::response::TokenResponse;
 use crate::oauth::{basic, form};
 use crate::secret::ClientSecret;
 use crate::server::error::{AuthFailure, Error};
-use crate::server::service::{IssueRequest, PresentedCredentials};
+use crate::server::service::{IssueRequest, IssuedToken, PresentedCredentials};
 use crate::source_ip::{Peer, SourceAddress};
 
 use super::App;
@@ -23,10 +23,20 @@ pub(super) const MAX_BODY: usize = 16 * 1024;
 
 /// Exchanges credentials for a token.
 pub(super) async fn exchange(State(app): State<App>, request: Request) -> Response {
-    let earliest_refusal = Deadline::after(app.failed_auth_delay);
     let source = source_of(&app, &request);
-    let error = match issue(&app, request, source.clone()).await {
-        Ok(token) => return token_response(&token),
+    let (parts, body) = request.into_parts();
+    let read = match source.clone() {
+        Ok(source) => read(&parts, body, source).await,
+        Err(error) => Err(error),
+    };
+    // Counted from where the whole request has arrived: else a caller could spend the delay on sending it.
+    let earliest_refusal = Deadline::after(app.failed_auth_delay);
+    let issued = match read {
+        Ok(request) => app.service.issue(request).await,
+        Err(error) => Err(error),
+    };
+    let error = match issued {
+        Ok(issued) => return token_response(issued),
         Err(error) => error,
     };
     let request_id = app.service.note_refusal(&error, source.ok());
@@ -43,8 +53,15 @@ pub(super) async fn method_not_allowed(State(app): State<App>) -> Response {
     response
 }
 
-fn token_response(token: &TokenResponse) -> Response {
-    let mut response = axum::Json(token).into_response();
+fn token_response(issued: IssuedToken) -> Response {
+    let mut response = axum::Json(TokenResponse {
+        access_token: issued.token,
+        token_type: "Bearer".to_owned(),
+        expires_in: issued.expires_in,
+        scope: issued.scopes,
+        refresh_in: Some(issued.refresh_in),
+    })
+    .into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -53,21 +70,8 @@ fn token_response(token: &TokenResponse) -> Response {
 }
 
 fn source_of(app: &App, request: &Request) -> Result<SourceAddress, Error> {
-    let peer = request.extensions().get::<Peer>().ok_or(Error::Internal)?;
+    let peer = request.extensions().get::<Peer>().ok_or_else(|| Error::Internal("the peer is unknown".to_owned()))?;
     app.sources.decide(peer.0, request.headers()).map_err(|error| Error::Malformed(error.to_string()))
-}
-
-async fn issue(app: &App, request: Request, source: Result<SourceAddress, Error>) -> Result<TokenResponse, Error> {
-    let (parts, body) = request.into_parts();
-    let request = read(&parts, body, source?).await?;
-    let issued = app.service.issue(request).await?;
-    Ok(TokenResponse {
-        access_token: issued.token,
-        token_type: "Bearer".to_owned(),
-        expires_in: issued.expires_in,
-        scope: issued.scopes,
-        refresh_in: Some(issued.refresh_in),
-    })
 }
 
 async fn read(parts: &Parts, body: axum::body::Body, source: SourceAddress) -> Result<IssueRequest, Error> {
@@ -91,9 +95,8 @@ async fn read(parts: &Parts, body: axum::body::Body, source: SourceAddress) -> R
 
 /// RFC 6749 §2.3.1: credentials never go into the request URI.
 fn refuse_credentials_in_query(uri: &Uri) -> Result<(), Error> {
-    let pairs = uri.query().and_then(|query| form::decode_pairs(query.as_bytes())).unwrap_or_default();
     let names = ["client_id", "client_secret", "client_assertion", "access_token"];
-    if pairs.iter().any(|(name, _)| names.contains(&name.as_str())) {
+    if uri.query().is_some_and(|query| form::names_any(query.as_bytes(), &names)) {
         return Err(Error::Malformed(
             "credentials go into the Authorization header or the body, never into the query, where logs keep them; \
              take these for leaked"

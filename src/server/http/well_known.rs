@@ -18,12 +18,12 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// The documents of `issuer`, whose tokens are signed with `algorithm`.
+    /// The documents of `issuer`, whose tokens are signed with `algorithms`.
     #[must_use]
-    pub fn new(issuer: &str, algorithm: String) -> Self {
+    pub fn new(issuer: &str, algorithms: Vec<String>) -> Self {
         let write = |document: serde_json::Result<Vec<u8>>| Bytes::from(document.unwrap_or_default());
         Self {
-            authorization_server: write(serde_json::to_vec(&AuthorizationServerMetadata::new(issuer, algorithm))),
+            authorization_server: write(serde_json::to_vec(&AuthorizationServerMetadata::new(issuer, algorithms))),
             protected_resource: write(serde_json::to_vec(&ProtectedResourceMetadata::of_issuer(issuer))),
         }
     }

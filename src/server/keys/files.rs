@@ -61,6 +61,9 @@ pub enum KeyFileError {
     },
 }
 
+/// The end of the name of a file that is being written.
+const UNFINISHED: &str = ".pem.new";
+
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> KeyFileError {
     let path = path.to_owned();
     move |source| KeyFileError::Io { path, source }
@@ -96,8 +99,13 @@ impl KeyFile {
     }
 }
 
+/// Whether the folder has a file of this name.
+pub(super) fn exists(folder: &Path, name: &str) -> bool {
+    folder.join(name).exists()
+}
+
 /// The name of the file of a generated key.
-pub(super) fn generated_name(kid: &str) -> String {
+fn generated_name(kid: &str) -> String {
     format!("{kid}.pem")
 }
 
@@ -106,9 +114,33 @@ pub(super) fn prepare_folder(folder: &Path) -> Result<(), KeyFileError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io_error(folder))?;
     let mode = fs::metadata(folder).map_err(io_error(folder))?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        // Not ours to change, perhaps; each file in it is looked at for itself.
-        if let Err(error) = fs::set_permissions(folder, fs::Permissions::from_mode(0o700)) {
-            tracing::warn!(folder = %folder.display(), %error, "the folder of keys is open to others and could not be closed");
+        // A folder that holds other things as well is not ours to close; each key file is looked at for itself.
+        let ours = holds_keys_alone(folder).map_err(io_error(folder))?;
+        if !ours || fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).is_err() {
+            let folder = folder.display();
+            tracing::warn!("the folder of keys {folder} is open to others; close it with: chmod 700 {folder}");
+        }
+    }
+    sweep(folder).map_err(io_error(folder))
+}
+
+fn holds_keys_alone(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if !(name.ends_with(".pem") || name.ends_with(UNFINISHED) || name == "README.md" || name == ".gitignore") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Takes away what an earlier run left unfinished.
+fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(UNFINISHED) {
+            fs::remove_file(path)?;
         }
     }
     Ok(())
@@ -124,11 +156,29 @@ fn refuse_exposed(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyFileErr
 
 /// All key files of the folder, the newest first. Every `.pem` has to be a good one.
 pub(super) fn read_all(folder: &Path) -> Result<Vec<KeyFile>, KeyFileError> {
+    read_some(folder, Err)
+}
+
+/// The good key files of the folder, the newest first: while the service runs, a bad one must not stop a rotation.
+pub(super) fn read_good(folder: &Path) -> Result<Vec<KeyFile>, KeyFileError> {
+    read_some(folder, |error| {
+        tracing::warn!(%error, "a key file is passed over");
+        Ok(())
+    })
+}
+
+fn read_some(
+    folder: &Path,
+    on_bad: impl Fn(KeyFileError) -> Result<(), KeyFileError>,
+) -> Result<Vec<KeyFile>, KeyFileError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(io_error(folder))? {
         let path = entry.map_err(io_error(folder))?.path();
         if path.extension().is_some_and(|extension| extension == "pem") {
-            files.push(read(&path)?);
+            match read(&path) {
+                Ok(file) => files.push(file),
+                Err(error) => on_bad(error)?,
+            }
         }
     }
     files.sort_by(|a, b| b.modified.cmp(&a.modified).then_with(|| a.name.cmp(&b.name)));
@@ -182,7 +232,7 @@ pub(super) fn generate(folder: &Path, algorithm: SigningAlgorithm) -> Result<Key
     let key = SigningKey::from_der(&der, algorithm.into()).map_err(KeyFileError::Generate)?;
     let kid = jwk::thumbprint(&key.public_key());
     let path = folder.join(generated_name(&kid));
-    let unfinished = path.with_extension("pem.new");
+    let unfinished = folder.join(format!("{kid}{UNFINISHED}"));
     let text = Zeroizing::new(pem::encode(&pem::Pem::new("PRIVATE KEY", der.to_vec())));
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
@@ -191,7 +241,7 @@ pub(super) fn generate(folder: &Path, algorithm: SigningAlgorithm) -> Result<Key
         fs::rename(&unfinished, &path)?;
         File::open(folder)?.sync_all()
     };
-    write().map_err(io_error(&path))?;
+    write().inspect_err(|_| drop(fs::remove_file(&unfinished))).map_err(io_error(&path))?;
     read(&path)
 }
 

@@ -8,6 +8,8 @@
 mod files;
 mod ring;
 mod schedule;
+mod snapshot;
 
 pub use files::KeyFileError;
-pub use ring::{KeyRing, KeyRingError, Published, Settings};
+pub use ring::{KeyRing, KeyRingError, Settings};
+pub use snapshot::Published;

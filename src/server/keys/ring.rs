@@ -5,15 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::api::KeyState;
 use crate::clock::{Clock, UnixTime};
-use crate::crypto::{PublicKey, sha256};
-use crate::jose::{KeySet, TokenSigner, jwk};
+use crate::jose::{KeySet, TokenSigner, algorithm_name};
 use crate::resource::KeySource;
 use crate::server::config::SigningAlgorithm;
 use crate::server::model::{Actor, Change, KeyRecord, Revocation, RevokedTarget};
@@ -21,6 +18,7 @@ use crate::server::store::{Store, StoreError};
 
 use super::files::{self, KeyFile, KeyFileError};
 use super::schedule;
+use super::snapshot::{Published, Snapshot, signers, state_name};
 
 /// Why the keys could not be brought where they should be.
 #[derive(Debug, thiserror::Error)]
@@ -57,23 +55,6 @@ pub struct Settings {
     pub longest_token: Duration,
 }
 
-/// The JWKS as it is served.
-#[derive(Clone, Debug)]
-pub struct Published {
-    /// The body.
-    pub body: bytes::Bytes,
-    /// Its entity tag, quotes included.
-    pub etag: String,
-}
-
-#[derive(Debug)]
-struct Snapshot {
-    signer: Option<Arc<TokenSigner>>,
-    keys: KeySet,
-    published: Published,
-    records: Vec<KeyRecord>,
-}
-
 /// The keys in use.
 #[derive(Debug)]
 pub struct KeyRing {
@@ -89,6 +70,8 @@ pub struct KeyRing {
 struct State {
     records: Vec<KeyRecord>,
     revision: u64,
+    /// Whether a change went wrong, so that the store may have another state.
+    stale: bool,
     /// The keys that have a file, by `kid`, parsed once.
     signers: Vec<Arc<TokenSigner>>,
 }
@@ -108,28 +91,9 @@ impl KeyRing {
         files::prepare_folder(&settings.dir)?;
         let found = files::read_all(&settings.dir)?;
         let (records, revision) = store.keys().await?;
-        let mut signers = Vec::new();
-        for record in records.iter().filter(|record| record.is_published()) {
-            let missing = || KeyFileError::Missing {
-                kid: record.kid.clone(),
-                state: state_name(record.state),
-                path: settings.dir.join(&record.file),
-            };
-            let file = found.iter().find(|file| file.name == record.file).ok_or_else(missing)?;
-            if file.kid != record.kid {
-                let path = settings.dir.join(&record.file);
-                return Err(KeyFileError::Mismatched { path, expected: record.kid.clone() }.into());
-            }
-            signers.push(Arc::new(file.signer(record.algorithm)?));
-        }
-        let empty = Snapshot {
-            signer: None,
-            keys: KeySet::default(),
-            published: Published { body: bytes::Bytes::new(), etag: String::new() },
-            records: Vec::new(),
-        };
-        let state = Mutex::new(State { records, revision, signers });
-        let ring = Self { settings, store, clock, snapshot: ArcSwap::from_pointee(empty), state };
+        let signers = signers(&settings.dir, &records, &found)?;
+        let state = Mutex::new(State { records, revision, stale: false, signers });
+        let ring = Self { settings, store, clock, snapshot: ArcSwap::from_pointee(Snapshot::default()), state };
         ring.start().await?;
         Ok(ring)
     }
@@ -145,29 +109,28 @@ impl KeyRing {
         }
         // A next key of an algorithm that is no longer wanted has signed nothing.
         let wanted = self.settings.algorithm;
-        let mut unwanted = Vec::new();
-        records.retain(|record| {
-            let keep = record.state != KeyState::Next || record.algorithm == wanted;
-            if !keep && record.generated {
-                unwanted.push(record.file.clone());
+        let other = |record: &KeyRecord| record.state == KeyState::Next && record.algorithm != wanted;
+        let unwanted: Vec<_> =
+            records.iter().filter(|r| other(r) && r.generated).map(|record| record.file.clone()).collect();
+        records.retain(|record| !other(record));
+        if schedule::find(&records, KeyState::Active).is_none() {
+            if schedule::find(&records, KeyState::Next).is_none() {
+                self.add_next(&mut state, &mut records, now)?;
             }
-            keep
-        });
-        let first = schedule::find(&records, KeyState::Active).is_none();
-        if first && schedule::find(&records, KeyState::Next).is_none() {
-            self.add_next(&mut state, &mut records, now)?;
-        }
-        if first {
             schedule::rotate(&mut records, self.settings.longest_token, now);
         }
         self.fill_next(&mut state, &mut records, now)?;
-        if schedule::find(&records, KeyState::Active).is_none() {
-            return Err(KeyFileError::Generate(crate::crypto::KeyError::RsaNotGenerated).into());
+        // The configuration asks for another algorithm: it takes over as soon as verifiers have seen its key.
+        if schedule::find(&records, KeyState::Active).is_some_and(|active| active.algorithm != wanted) {
+            for next in records.iter_mut().filter(|record| record.state == KeyState::Next) {
+                next.rotation_requested = true;
+            }
         }
         self.save(&mut state, records, Vec::new(), "key.load", "keys", Actor::System).await?;
         for file in unwanted {
             files::remove(&self.settings.dir, &file);
         }
+        self.remove_files_out_of_use(&state);
         Ok(())
     }
 
@@ -178,19 +141,42 @@ impl KeyRing {
     pub async fn tick(&self) -> Result<(), KeyRingError> {
         let now = self.clock.now();
         let mut state = self.state.lock().await;
+        self.refresh(&mut state).await?;
         let mut records = state.records.clone();
-        let due = schedule::activates_at(&records, self.settings.rotate_after, self.settings.jwks_max_age);
-        if due.is_some_and(|due| now >= due) {
+        schedule::forget_retired(&mut records, |file| files::exists(&self.settings.dir, file));
+        let due = |records: &[KeyRecord]| {
+            schedule::activates_at(records, self.settings.rotate_after, self.settings.jwks_max_age)
+                .is_some_and(|due| now >= due)
+        };
+        self.fill_next_if_possible(&mut state, &mut records, now);
+        if due(&records) {
             schedule::rotate(&mut records, self.settings.longest_token, now);
         }
-        let files = schedule::retire(&mut records, now);
-        self.fill_next(&mut state, &mut records, now)?;
+        schedule::retire(&mut records, now);
+        self.fill_next_if_possible(&mut state, &mut records, now);
         if records != state.records {
-            self.save(&mut state, records, Vec::new(), "key.rotate", "keys", Actor::System).await?;
+            self.save(&mut state, records, Vec::new(), "key.tick", "keys", Actor::System).await?;
+            self.remove_files_out_of_use(&state);
         }
-        for file in files {
+        Ok(())
+    }
+
+    /// Takes the files of keys out of use away, once the store has them as such.
+    fn remove_files_out_of_use(&self, state: &State) {
+        for file in schedule::files_out_of_use(&state.records) {
             files::remove(&self.settings.dir, &file);
         }
+    }
+
+    /// Reads the records anew after a change that went wrong: it may have been made all the same.
+    async fn refresh(&self, state: &mut State) -> Result<(), KeyRingError> {
+        if !state.stale {
+            return Ok(());
+        }
+        let (records, revision) = self.store.keys().await?;
+        let found = files::read_good(&self.settings.dir)?;
+        *state = State { signers: signers(&self.settings.dir, &records, &found)?, records, revision, stale: false };
+        self.snapshot.store(Arc::new(Snapshot::of(&state.records, &state.signers)));
         Ok(())
     }
 
@@ -202,6 +188,7 @@ impl KeyRing {
     pub async fn rotate(&self, immediately: bool, actor: Actor) -> Result<(bool, UnixTime), KeyRingError> {
         let now = self.clock.now();
         let mut state = self.state.lock().await;
+        self.refresh(&mut state).await?;
         let mut records = state.records.clone();
         self.fill_next(&mut state, &mut records, now)?;
         let next = records.iter_mut().find(|r| r.state == KeyState::Next).ok_or(KeyRingError::NoNext)?;
@@ -210,7 +197,7 @@ impl KeyRing {
         let kid = next.kid.clone();
         if rotated {
             schedule::rotate(&mut records, self.settings.longest_token, now);
-            self.fill_next(&mut state, &mut records, now)?;
+            self.fill_next_if_possible(&mut state, &mut records, now);
         } else {
             next.rotation_requested = true;
         }
@@ -227,23 +214,22 @@ impl KeyRing {
     pub async fn revoke(&self, kid: &str, actor: Actor) -> Result<Revocation, KeyRingError> {
         let now = self.clock.now();
         let mut state = self.state.lock().await;
+        self.refresh(&mut state).await?;
         let mut records = state.records.clone();
         let unknown = || KeyRingError::Unknown(kid.to_owned());
         let record = records.iter_mut().find(|r| r.kid == kid && r.is_published()).ok_or_else(unknown)?;
         let was_active = record.state == KeyState::Active;
+        let longest = Duration::from_secs(record.longest_token).max(self.settings.longest_token);
         record.state = KeyState::Revoked;
-        let file = record.generated.then(|| record.file.clone());
         if was_active {
             schedule::rotate(&mut records, self.settings.longest_token, now);
         }
-        self.fill_next(&mut state, &mut records, now)?;
+        // This is an emergency: whatever keeps a new key from being made must not keep the old one in use.
+        self.fill_next_if_possible(&mut state, &mut records, now);
         // Kept longer than any token of it: a verifier's clock may be behind.
-        let until = now.plus(self.settings.longest_token * 2);
-        let revocation = Revocation { target: RevokedTarget::Kid(kid.to_owned()), until };
+        let revocation = Revocation { target: RevokedTarget::Kid(kid.to_owned()), until: now.plus(longest * 2) };
         self.save(&mut state, records, vec![revocation.clone()], "key.revoke", kid, actor).await?;
-        if let Some(file) = file {
-            files::remove(&self.settings.dir, &file);
-        }
+        self.remove_files_out_of_use(&state);
         if self.signer().is_none() {
             tracing::error!("the active key was revoked and there is no next one: no token can be signed");
         }
@@ -261,17 +247,24 @@ impl KeyRing {
         }
     }
 
+    /// The same, where it can wait: what went wrong is logged, and the next tick tries again.
+    fn fill_next_if_possible(&self, state: &mut State, records: &mut Vec<KeyRecord>, now: UnixTime) {
+        if let Err(error) = self.fill_next(state, records, now) {
+            tracing::error!(%error, "there is no next key, and none could be made");
+        }
+    }
+
     /// Takes the newest unused file of the right kind in as the next key, or generates one.
     fn add_next(&self, state: &mut State, records: &mut Vec<KeyRecord>, now: UnixTime) -> Result<(), KeyRingError> {
         let (dir, algorithm) = (&self.settings.dir, self.settings.algorithm);
-        let unused = files::read_all(dir)?
+        let unused = files::read_good(dir)?
             .into_iter()
             .find(|file| file.serves(algorithm) && !records.iter().any(|record| record.kid == file.kid));
-        let file: KeyFile = match unused {
-            Some(file) => file,
-            None => files::generate(dir, algorithm)?,
+        // Only a file that was made here goes when its key does; any other is the operator's.
+        let (file, generated): (KeyFile, bool) = match unused {
+            Some(file) => (file, false),
+            None => (files::generate(dir, algorithm)?, true),
         };
-        let generated = file.name == files::generated_name(&file.kid);
         records.push(schedule::published(&file.kid, &file.name, algorithm, generated, now));
         state.signers.push(Arc::new(file.signer(algorithm)?));
         Ok(())
@@ -297,13 +290,15 @@ impl KeyRing {
                 before: states(&state.records),
                 after: states(&records),
             };
-            self.store.save_keys(records.clone(), state.revision, revoked, change).await?;
+            let saved = self.store.save_keys(records.clone(), state.revision, revoked, change).await;
+            state.stale = saved.is_err();
+            saved?;
             state.revision += 1;
             state.records = records;
         }
         let in_use: Vec<String> = state.records.iter().filter(|r| r.is_published()).map(|r| r.kid.clone()).collect();
         state.signers.retain(|signer| in_use.iter().any(|kid| kid == signer.kid()));
-        self.snapshot.store(Arc::new(snapshot(state)));
+        self.snapshot.store(Arc::new(Snapshot::of(&state.records, &state.signers)));
         Ok(())
     }
 
@@ -327,10 +322,31 @@ impl KeyRing {
         (records, due)
     }
 
+    /// The names of the algorithms that tokens are signed with, now or soon.
+    #[must_use]
+    pub fn algorithms(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for record in self.snapshot.load().records.iter().filter(|record| record.is_published()) {
+            let name = algorithm_name(record.algorithm.into());
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// How long verifiers may keep the JWKS.
     #[must_use]
     pub fn jwks_max_age(&self) -> Duration {
         self.settings.jwks_max_age
+    }
+
+    /// The longest that a token signed with a published key can live, leeway of verifiers included.
+    #[must_use]
+    pub fn longest_token(&self) -> Duration {
+        let snapshot = self.snapshot.load();
+        let longest = snapshot.records.iter().filter(|r| r.is_published()).map(|r| r.longest_token).max();
+        Duration::from_secs(longest.unwrap_or(0)).max(self.settings.longest_token)
     }
 
     /// Whether there is a key to rotate to. There always is, but where the operator has to bring RSA keys.
@@ -340,44 +356,10 @@ impl KeyRing {
     }
 }
 
-fn state_name(state: KeyState) -> &'static str {
-    match state {
-        KeyState::Next => "next",
-        KeyState::Active => "active",
-        KeyState::Retiring => "retiring",
-        KeyState::Revoked => "revoked",
-        KeyState::Retired => "retired",
-    }
-}
-
 fn states(records: &[KeyRecord]) -> Value {
     records
         .iter()
         .map(|record| (record.kid.clone(), json!(state_name(record.state))))
         .collect::<serde_json::Map<_, _>>()
         .into()
-}
-
-fn snapshot(state: &State) -> Snapshot {
-    let signer_of = |record: &KeyRecord| state.signers.iter().find(|signer| signer.kid() == record.kid);
-    let mut published: Vec<&KeyRecord> = state.records.iter().filter(|record| record.is_published()).collect();
-    // The key that signs comes first: some verifiers try them in order.
-    published.sort_by_key(|record| match record.state {
-        KeyState::Active => 0,
-        KeyState::Next => 1,
-        _ => 2,
-    });
-    let keys: Vec<(String, PublicKey, crate::jose::Algorithm)> = published
-        .iter()
-        .filter_map(|record| Some((record.kid.clone(), signer_of(record)?.public_key(), record.algorithm.into())))
-        .collect();
-    let jwks: Vec<Value> = keys.iter().map(|(kid, key, algorithm)| jwk::to_jwk(key, kid, *algorithm)).collect();
-    let body = json!({ "keys": jwks }).to_string();
-    let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(sha256(body.as_bytes())));
-    Snapshot {
-        signer: schedule::find(&state.records, KeyState::Active).and_then(|record| signer_of(record).cloned()),
-        keys: KeySet::from_keys(keys.iter().map(|(kid, key, algorithm)| (kid.clone(), key, *algorithm))),
-        published: Published { body: body.into(), etag },
-        records: state.records.clone(),
-    }
 }

@@ -7,9 +7,10 @@ use crate::clock::UnixTime;
 use crate::server::config::SigningAlgorithm;
 use crate::server::model::KeyRecord;
 
-/// When the next key may take over: as soon as every verifier has had time to see it.
+/// When the next key may take over: as soon as every verifier has had time to see it. A moment is whole seconds, and
+/// one of them may have passed before it was published.
 pub(super) fn ripe_at(next: &KeyRecord, jwks_max_age: Duration) -> UnixTime {
-    next.published_at.plus(jwks_max_age)
+    next.published_at.plus(jwks_max_age + Duration::from_secs(1))
 }
 
 pub(super) fn find(records: &[KeyRecord], state: KeyState) -> Option<&KeyRecord> {
@@ -23,7 +24,10 @@ pub(super) fn activates_at(records: &[KeyRecord], rotate_after: Duration, jwks_m
     if next.rotation_requested {
         return Some(ripe);
     }
-    let active = find(records, KeyState::Active)?;
+    let Some(active) = find(records, KeyState::Active) else {
+        // Nothing signs: the next key cannot be too early.
+        return Some(next.published_at);
+    };
     active.activated_at.map(|since| since.plus(rotate_after).max(ripe))
 }
 
@@ -46,20 +50,26 @@ pub(super) fn rotate(records: &mut [KeyRecord], longest_token: Duration, now: Un
     }
 }
 
-/// Retires the keys whose last token has expired. Gives the files that go with them.
-pub(super) fn retire(records: &mut Vec<KeyRecord>, now: UnixTime) -> Vec<String> {
-    let mut files = Vec::new();
+/// Retires the keys whose last token has expired.
+pub(super) fn retire(records: &mut [KeyRecord], now: UnixTime) {
     for record in records.iter_mut() {
         if record.state == KeyState::Retiring && record.retires_at.is_some_and(|end| now >= end) {
             record.state = KeyState::Retired;
-            if record.generated {
-                files.push(record.file.clone());
-            }
         }
     }
-    // A file that is the operator's stays where it is; its record keeps it from being taken for an unused key.
-    records.retain(|record| !(record.state == KeyState::Retired && record.generated));
-    files
+}
+
+/// The files of keys out of use that were generated here, and so go with them.
+pub(super) fn files_out_of_use(records: &[KeyRecord]) -> Vec<String> {
+    let out_of_use = |record: &&KeyRecord| !record.is_published() && record.generated;
+    let in_use = |file: &str| records.iter().any(|record| record.is_published() && record.file == file);
+    records.iter().filter(out_of_use).map(|record| record.file.clone()).filter(|file| !in_use(file)).collect()
+}
+
+/// Forgets retired keys whose file is gone. While it is there the record keeps it from being taken for an unused key;
+/// a file that is the operator's stays where it is, and its record too.
+pub(super) fn forget_retired(records: &mut Vec<KeyRecord>, exists: impl Fn(&str) -> bool) {
+    records.retain(|record| record.state != KeyState::Retired || !record.generated || exists(&record.file));
 }
 
 /// A new record of a key that has just been published.

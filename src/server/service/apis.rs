@@ -123,7 +123,7 @@ fn check_identifier(identifier: &str, issuer: &str) -> Result<(), String> {
     }
     Err(format!(
         "it has to be an absolute URI without a fragment, such as https://orders.example, of at most {MAX_TEXT} \
-         printable ASCII characters (RFC 8707 §2)"
+         printable ASCII characters (RFC 8707, 2)"
     ))
 }
 

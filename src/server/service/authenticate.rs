@@ -11,12 +11,17 @@ use crate::server::model::{Client, SecretRecord};
 use super::Service;
 
 /// What was presented as credentials.
-#[derive(Debug)]
 pub struct PresentedCredentials {
     /// As it was sent: anything may stand here, even a secret. Never logged, never stored.
     pub client_id: String,
     /// As it was sent.
     pub client_secret: ClientSecret,
+}
+
+impl std::fmt::Debug for PresentedCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PresentedCredentials(redacted)")
+    }
 }
 
 /// A client that has proven itself.
@@ -66,6 +71,9 @@ impl Service {
             Some(_) if client.status == ClientStatus::Disabled => AuthCause::DisabledClient,
             Some((secret, true)) => return Ok(Authenticated { client, secret }),
         };
+        // An unknown client is looked for in the store; so is this one, so that both cost the same, and are the same
+        // answer where the store is down.
+        self.store.client(&client.client_id).await?;
         Err(Error::Unauthenticated(AuthFailure { cause, client_id: Some(client.client_id.clone()) }))
     }
 }

@@ -176,18 +176,18 @@ impl Service {
         let mut made = None;
         let client = self
             .change_client(id, "client.secret.create", caller, |client, now| {
-                self.drop_ended_secrets(client, now);
-                if client.secrets.len() >= MAX_SECRETS {
-                    return Err(Error::Conflict(format!(
-                        "the client has {MAX_SECRETS} secrets that are still good, and can have no more: \
-                         end some with an overlap, or wait until one has ended"
-                    )));
-                }
                 if let Some(overlap) = new.overlap {
                     let end = now.plus(Duration::from_secs(overlap));
                     for secret in &mut client.secrets {
                         secret.expires_at = Some(secret.expires_at.map_or(end, |own| own.min(end)));
                     }
+                }
+                self.drop_ended_secrets(client, now);
+                if client.secrets.len() >= MAX_SECRETS {
+                    return Err(Error::Conflict(format!(
+                        "the client has {MAX_SECRETS} secrets that are still good, and can have no more: \
+                         end them now with an overlap of 0, or wait until one has ended"
+                    )));
                 }
                 let (record, secret) = self.new_secret(client.environment, new.secret_ttl, now)?;
                 client.secrets.push(record);

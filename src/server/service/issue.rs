@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::random_128;
+use crate::jose::MAX_TOKEN_BYTES;
 use crate::jose::claims::{Audience, IssuedClaims};
 use crate::scope::{Scope, ScopeSet};
 use crate::server::error::Error;
@@ -115,6 +116,11 @@ pub fn decide_grant(
     Ok(Grant { scopes, audience })
 }
 
+/// Every key was revoked, and nothing could take their place.
+pub(super) fn no_key() -> Error {
+    Error::Unavailable("there is no active key to sign with".to_owned())
+}
+
 impl Service {
     /// Exchanges credentials for a token. Touches no disk for a client that is at hand.
     ///
@@ -153,8 +159,8 @@ impl Service {
         source: SourceAddress,
     ) -> Result<IssuedToken, Error> {
         let client = &authenticated.client;
-        let secret = authenticated.secret().ok_or(Error::Internal)?;
-        let signer = self.keys.signer().ok_or(Error::Unavailable)?;
+        let secret = authenticated.secret().ok_or_else(|| Error::Internal("a secret is gone".to_owned()))?;
+        let signer = self.keys.signer().ok_or_else(no_key)?;
         let now = self.clock.now();
         let own_limits = grant.audience.iter().filter_map(|api| catalog.api(api)?.token_ttl).chain(client.token_ttl);
         let ttl = own_limits.fold(self.settings.token_ttl.as_secs(), u64::min);
@@ -182,7 +188,12 @@ impl Service {
                 generation: secret.generation.as_str(),
                 ip_allowlist: (!client.ip_allowlist.is_empty()).then_some(&client.ip_allowlist),
             })
-            .map_err(|_| Error::Unavailable)?;
+            .map_err(|_| Error::Unavailable("no randomness for a signature".to_owned()))?;
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Error::InvalidScope(format!(
+                "the token would be longer than {MAX_TOKEN_BYTES} bytes, which no verifier takes; ask for fewer scopes"
+            )));
+        }
         self.usage.note(&secret.id, SecretUse { at: now, from: source.ip });
         Ok(IssuedToken { token, scopes, expires_in: ttl, refresh_in: ttl - lead(ttl) })
     }

@@ -49,8 +49,6 @@ pub struct Settings {
     pub issuer: Arc<str>,
     /// How long a token lives.
     pub token_ttl: Duration,
-    /// The most that a token's life can be set to.
-    pub token_ttl_max: Duration,
 }
 
 /// Everything that decisions rest on.
@@ -144,12 +142,13 @@ impl Service {
     /// [`Error::Unavailable`].
     pub async fn ready(&self) -> Result<(), Error> {
         self.store.ping().await?;
-        self.keys.signer().map(drop).ok_or(Error::Unavailable)
+        self.keys.signer().map(drop).ok_or_else(issue::no_key)
     }
 
-    /// The longest that a token issued from now on can matter to a verifier.
+    /// The longest that a token that is out there can matter to a verifier. The keys remember what the configuration
+    /// allowed when they signed.
     fn longest_token(&self) -> Duration {
-        self.settings.token_ttl_max + LEEWAY
+        (self.settings.token_ttl + LEEWAY).max(self.keys.longest_token())
     }
 
     fn change(&self, caller: &Caller, action: &'static str, target: &str, before: Value, after: Value) -> Change {

@@ -20,11 +20,20 @@ pub struct Quickstart {
 }
 
 impl Service {
-    /// Registers the client of the first start.
+    /// Registers the client of the first start, if this is the first. One that an earlier try made and nobody was shown
+    /// is replaced.
     ///
     /// # Errors
     /// What the store says.
-    pub async fn create_quickstart(&self) -> Result<Quickstart, Error> {
+    pub async fn create_quickstart(&self) -> Result<Option<Quickstart>, Error> {
+        if self.store.first_start_is_over().await? {
+            return Ok(None);
+        }
+        let caller = Caller { actor: Actor::System, request_id: self.request_id() };
+        match self.delete_client(QUICKSTART_ID, &caller).await {
+            Ok(()) | Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let (client, secret) = self.new_client(api::NewClient {
             name: "Quickstart".to_owned(),
             client_id: Some(QUICKSTART_ID.to_owned()),
@@ -34,8 +43,18 @@ impl Service {
             description: "Made on the first start, to try things out with; delete it at will".to_owned(),
             ..api::NewClient::default()
         })?;
-        let caller = Caller { actor: Actor::System, request_id: self.request_id() };
         self.add_client(client, &secret, &caller).await?;
-        Ok(Quickstart { secret })
+        Ok(Some(Quickstart { secret }))
+    }
+
+    /// Ends the first start: what it shows once has been shown.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn end_first_start(&self) -> Result<(), Error> {
+        if !self.store.first_start_is_over().await? {
+            self.store.end_first_start().await?;
+        }
+        Ok(())
     }
 }

@@ -9,8 +9,8 @@ use crate::source_ip::SourceAddress;
 
 use super::Service;
 
-/// The most refusals that wait to be written; more are counted.
-const WAITING: usize = 1000;
+/// The most refusals that wait for the flush each second; more are counted, and neither written nor logged.
+const WAITING: usize = 200;
 /// The most refusals that the ring keeps.
 const KEPT: u64 = 10_000;
 
@@ -34,17 +34,16 @@ impl Service {
     #[must_use]
     pub fn note_refusal(&self, error: &Error, source: Option<SourceAddress>) -> RequestId {
         let request_id = self.request_id();
-        let (cause, client_id) = match error {
-            Error::Unauthenticated(failure) => {
-                (Some(failure.cause.as_str()), failure.client_id.as_ref().map(ToString::to_string))
-            }
-            _ => (None, None),
+        let cause = error.cause();
+        let client_id = match error {
+            Error::Unauthenticated(failure) => failure.client_id.as_ref().map(ToString::to_string),
+            _ => None,
         };
         let reason = error.reason().as_str();
-        tracing::info!(%request_id, reason, cause, client_id, "token refused");
         let mut waiting = self.refusals.waiting();
         if waiting.records.len() < WAITING {
             let unrecorded = std::mem::take(&mut waiting.unrecorded);
+            tracing::info!(%request_id, reason, cause, client_id, unrecorded, "token refused");
             waiting.records.push(RefusalRecord {
                 at: self.clock.now(),
                 request_id: Some(request_id.as_str().to_owned()),

@@ -14,7 +14,7 @@ const TICK: Duration = Duration::from_secs(1);
 const PURGE_EVERY: u64 = 60;
 
 impl Service {
-    /// Runs until `stop` turns true, then writes what is left.
+    /// Runs until `stop` turns true. What is gathered then waits for [`Service::flush`].
     pub async fn run_background(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -30,7 +30,6 @@ impl Service {
                 self.purge().await;
             }
         }
-        self.flush().await;
     }
 
     /// Does what is due now.
@@ -57,7 +56,7 @@ impl Service {
     }
 
     /// Writes what was gathered in memory.
-    async fn flush(&self) {
+    pub async fn flush(&self) {
         self.flush_usage().await;
         self.flush_refusals().await;
     }

@@ -103,6 +103,12 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// A secret of this store's own, made with it: what cursors are signed with.
     async fn cursor_secret(&self) -> Result<Vec<u8>, StoreError>;
 
+    /// Whether a start with this store has come to its end before.
+    async fn first_start_is_over(&self) -> Result<bool, StoreError>;
+
+    /// Remembers that the first start has come to its end: what it shows once has been shown.
+    async fn end_first_start(&self) -> Result<(), StoreError>;
+
     /// Whether it answers.
     async fn ping(&self) -> Result<(), StoreError>;
 }

@@ -137,10 +137,11 @@ fn headers_that_are_no_json_object_with_each_member_once_are_refused() {
 #[test]
 fn a_key_that_a_stranger_brings_along_is_not_used() {
     for (party, impostor) in PARTIES.iter().zip(IMPOSTORS.iter()) {
-        let jwk = impostor.jwk().to_string();
-        for name in ["jwk", "jku", "x5u", "x5c"] {
-            let value = if name == "jwk" { jwk.clone() } else { json!("https://evil.example/key").to_string() };
-            party.refuses(name, &with(impostor, name, Some(&value)), KeyInHeader);
+        let url = r#""https://evil.example/key""#;
+        for (name, value) in
+            [("jwk", impostor.jwk().to_string().as_str()), ("jku", url), ("x5u", url), ("x5c", r#"["MIIB"]"#)]
+        {
+            party.refuses(name, &with(impostor, name, Some(value)), KeyInHeader);
         }
         // Nor is the issuer's own key, if it comes this way.
         party.refuses("its own jwk", &with(party, "jwk", Some(&party.jwk().to_string())), KeyInHeader);

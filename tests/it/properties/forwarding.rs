@@ -8,6 +8,8 @@ use mintage::source_ip::{Allowlist, ClientIpHeader, DecidedFrom, SourcePolicy};
 use Verdict::{By, Peer, Refused};
 
 const PROXY: &str = "10.0.0.1";
+const XFF: &str = "x-forwarded-for";
+const FWD: &str = "forwarded";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -16,7 +18,11 @@ enum Verdict {
     Refused,
 }
 
+/// What it is about, the lines of the header, and what is decided.
 type Row = (&'static str, &'static [&'static str], Verdict);
+
+/// The same with the policy's header, the peer, and the name of each line.
+type MixedRow = (&'static str, ClientIpHeader, &'static str, &'static [(&'static str, &'static str)], Verdict);
 
 pub(super) fn policy(header: ClientIpHeader) -> SourcePolicy {
     SourcePolicy { trusted_proxies: Allowlist::parse(["10.0.0.0/8", "2001:db8:aaaa::/48"]).unwrap(), header }
@@ -225,14 +231,13 @@ fn an_obfuscated_port_does_not_hide_the_address() {
 #[test]
 fn only_the_one_header_of_a_trusted_peer_is_read() {
     use ClientIpHeader::{Forwarded, XForwardedFor};
-    let (xff, fwd) = ("x-forwarded-for", "forwarded");
-    let rows: &[(&str, ClientIpHeader, &str, &[(&str, &str)], Verdict)] = &[
-        ("the other header alone", XForwardedFor, PROXY, &[(fwd, "for=6.6.6.6")], Peer(PROXY)),
-        ("the other header alone", Forwarded, PROXY, &[(xff, "6.6.6.6")], Peer(PROXY)),
-        ("both", XForwardedFor, PROXY, &[(fwd, "for=6.6.6.6"), (xff, "203.0.113.7")], By("203.0.113.7")),
-        ("both", Forwarded, PROXY, &[(xff, "6.6.6.6"), (fwd, "for=203.0.113.7")], By("203.0.113.7")),
-        ("garbage in the other", XForwardedFor, PROXY, &[(fwd, "\""), (xff, "203.0.113.7")], By("203.0.113.7")),
-        ("garbage in the other", Forwarded, PROXY, &[(xff, "\""), (fwd, "for=203.0.113.7")], By("203.0.113.7")),
+    let rows: &[MixedRow] = &[
+        ("the other header alone", XForwardedFor, PROXY, &[(FWD, "for=6.6.6.6")], Peer(PROXY)),
+        ("the other header alone", Forwarded, PROXY, &[(XFF, "6.6.6.6")], Peer(PROXY)),
+        ("both", XForwardedFor, PROXY, &[(FWD, "for=6.6.6.6"), (XFF, "203.0.113.7")], By("203.0.113.7")),
+        ("both", Forwarded, PROXY, &[(XFF, "6.6.6.6"), (FWD, "for=203.0.113.7")], By("203.0.113.7")),
+        ("garbage in the other", XForwardedFor, PROXY, &[(FWD, "\""), (XFF, "203.0.113.7")], By("203.0.113.7")),
+        ("garbage in the other", Forwarded, PROXY, &[(XFF, "\""), (FWD, "for=203.0.113.7")], By("203.0.113.7")),
         (
             "headers of other products",
             XForwardedFor,
@@ -240,22 +245,22 @@ fn only_the_one_header_of_a_trusted_peer_is_read() {
             &[("x-real-ip", "6.6.6.6"), ("cf-connecting-ip", "6.6.6.6"), ("true-client-ip", "6.6.6.6")],
             Peer(PROXY),
         ),
-        ("an untrusted peer", XForwardedFor, "203.0.113.9", &[(xff, "6.6.6.6")], Peer("203.0.113.9")),
-        ("an untrusted peer's trusted hop", XForwardedFor, "203.0.113.9", &[(xff, PROXY)], Peer("203.0.113.9")),
-        ("an untrusted peer's garbage", XForwardedFor, "203.0.113.9", &[(xff, "garbage")], Peer("203.0.113.9")),
-        ("an untrusted peer", Forwarded, "2001:db8::9", &[(fwd, "for=6.6.6.6")], Peer("2001:db8::9")),
-        ("the machine itself", XForwardedFor, "127.0.0.1", &[(xff, "6.6.6.6")], Peer("127.0.0.1")),
-        ("a mapped untrusted peer", XForwardedFor, "::ffff:203.0.113.9", &[(xff, "6.6.6.6")], Peer("203.0.113.9")),
-        ("a mapped trusted peer", XForwardedFor, "::ffff:10.0.0.1", &[(xff, "203.0.113.7")], By("203.0.113.7")),
+        ("an untrusted peer", XForwardedFor, "203.0.113.9", &[(XFF, "6.6.6.6")], Peer("203.0.113.9")),
+        ("an untrusted peer's trusted hop", XForwardedFor, "203.0.113.9", &[(XFF, PROXY)], Peer("203.0.113.9")),
+        ("an untrusted peer's garbage", XForwardedFor, "203.0.113.9", &[(XFF, "garbage")], Peer("203.0.113.9")),
+        ("an untrusted peer", Forwarded, "2001:db8::9", &[(FWD, "for=6.6.6.6")], Peer("2001:db8::9")),
+        ("the machine itself", XForwardedFor, "127.0.0.1", &[(XFF, "6.6.6.6")], Peer("127.0.0.1")),
+        ("a mapped untrusted peer", XForwardedFor, "::ffff:203.0.113.9", &[(XFF, "6.6.6.6")], Peer("203.0.113.9")),
+        ("a mapped trusted peer", XForwardedFor, "::ffff:10.0.0.1", &[(XFF, "203.0.113.7")], By("203.0.113.7")),
         ("a mapped trusted peer, no header", XForwardedFor, "::ffff:10.0.0.1", &[], Peer(PROXY)),
-        ("a trusted peer by IPv6", Forwarded, "2001:db8:aaaa::1", &[(fwd, "for=203.0.113.7")], By("203.0.113.7")),
+        ("a trusted peer by IPv6", Forwarded, "2001:db8:aaaa::1", &[(FWD, "for=203.0.113.7")], By("203.0.113.7")),
     ];
     for (name, header, peer, lines, expected) in rows {
         check(name, &policy(*header), peer, &headers(lines.iter().copied()), *expected);
     }
     for header in [XForwardedFor, Forwarded] {
         let nobody = SourcePolicy { trusted_proxies: Allowlist::default(), header };
-        let both = headers([(xff, "6.6.6.6"), (fwd, "for=6.6.6.6")]);
+        let both = headers([(XFF, "6.6.6.6"), (FWD, "for=6.6.6.6")]);
         for peer in [PROXY, "127.0.0.1", "203.0.113.9"] {
             check("no trusted proxies", &nobody, peer, &both, Peer(peer));
         }

@@ -138,6 +138,26 @@ fn a_key_serves_the_algorithms_of_its_kind_alone() {
 }
 
 #[test]
+fn a_coordinate_has_the_size_that_its_curve_asks_for() {
+    let jwk = example_of("jws", "RFC7515 A.3 ES256")["jwk"].clone();
+    let PublicKey::P256 { x, y } = jwk::from_jwk(&jwk).unwrap().key else { panic!("{jwk} is no P-256 key") };
+    let readied = |x: &[u8], y: &[u8]| {
+        VerifyingKey::new(&PublicKey::P256 { x: x.to_vec(), y: y.to_vec() }, Algorithm::ES256).is_some()
+    };
+    assert!(readied(&x, &y));
+    // The same point, if only the two together were measured: two JWKs, and two thumbprints, of one key.
+    let joined = [&x[..], &y[..]].concat();
+    assert!(!readied(&joined[..31], &joined[31..]) && !readied(&joined[..33], &joined[33..]));
+    assert!(!readied(&joined, &[]) && !readied(&[], &joined) && !readied(&[], &[]));
+    assert!(!readied(&[&[0], &x[..]].concat(), &y) && !readied(&x, &[&[0], &y[..]].concat()));
+
+    let okp = example_of("jws", "RFC8037 A.4 EdDSA")["jwk"].clone();
+    let PublicKey::Ed25519 { x } = jwk::from_jwk(&okp).unwrap().key else { panic!("{okp} is no Ed25519 key") };
+    let readied = |x: &[u8]| VerifyingKey::new(&PublicKey::Ed25519 { x: x.to_vec() }, Algorithm::EdDSA).is_some();
+    assert!(readied(&x) && !readied(&x[..31]) && !readied(&[&x[..], &[0]].concat()) && !readied(&[]));
+}
+
+#[test]
 fn thumbprints_are_those_of_the_rfcs() {
     let examples = examples("thumbprints");
     assert_eq!(examples.len(), 2);

@@ -37,8 +37,8 @@ mod tests {
             Error::MethodNotAllowed,
             Error::BodyTooLarge { limit: 1 },
             Error::Timeout,
-            Error::Unavailable,
-            Error::Internal,
+            Error::Unavailable("u".to_owned()),
+            Error::Internal("i".to_owned()),
         ];
         for error in &all {
             match error {
@@ -55,8 +55,8 @@ mod tests {
                 | Error::MethodNotAllowed
                 | Error::BodyTooLarge { .. }
                 | Error::Timeout
-                | Error::Unavailable
-                | Error::Internal => {}
+                | Error::Unavailable(_)
+                | Error::Internal(_) => {}
             }
         }
         all

@@ -24,7 +24,7 @@ pub(crate) fn oauth_error(error: &Error, request_id: RequestId) -> Response {
                 headers.insert(WWW_AUTHENTICATE, value);
             }
         }
-        Error::Unavailable => {
+        Error::Unavailable(_) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(super::RETRY_AFTER));
         }
         Error::Malformed(_)
@@ -39,7 +39,7 @@ pub(crate) fn oauth_error(error: &Error, request_id: RequestId) -> Response {
         | Error::MethodNotAllowed
         | Error::BodyTooLarge { .. }
         | Error::Timeout
-        | Error::Internal => {}
+        | Error::Internal(_) => {}
     }
     response
 }

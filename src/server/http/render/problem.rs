@@ -41,7 +41,12 @@ impl IntoResponse for Fault {
             Reason::NotFound | Reason::MethodNotAllowed => {
                 tracing::debug!(request_id = %self.request_id, reason = reason.as_str(), "refused");
             }
-            _ => tracing::info!(request_id = %self.request_id, reason = reason.as_str(), "refused"),
+            _ => match self.error.cause() {
+                Some(cause) => {
+                    tracing::error!(request_id = %self.request_id, reason = reason.as_str(), cause, "failed")
+                }
+                None => tracing::info!(request_id = %self.request_id, reason = reason.as_str(), "refused"),
+            },
         }
         problem_response(&self.error, self.request_id, &self.errors_base)
     }
@@ -70,7 +75,7 @@ pub(crate) fn problem_response(error: &Error, request_id: RequestId, errors_base
         Error::Unauthenticated(_) => {
             header = HeaderValue::try_from(challenge::basic()).ok().map(|value| (WWW_AUTHENTICATE, value));
         }
-        Error::Unavailable => header = Some((RETRY_AFTER, HeaderValue::from_static(super::RETRY_AFTER))),
+        Error::Unavailable(_) => header = Some((RETRY_AFTER, HeaderValue::from_static(super::RETRY_AFTER))),
         Error::Malformed(_)
         | Error::UnsupportedGrantType
         | Error::InvalidScope(_)
@@ -80,7 +85,7 @@ pub(crate) fn problem_response(error: &Error, request_id: RequestId, errors_base
         | Error::MethodNotAllowed
         | Error::BodyTooLarge { .. }
         | Error::Timeout
-        | Error::Internal => {}
+        | Error::Internal(_) => {}
     }
     let mut response = (reason.status(), problem.to_json()).into_response();
     let headers = response.headers_mut();

@@ -9,6 +9,7 @@ mod writer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use redb::{Database, ReadTransaction, ReadableDatabase};
 
@@ -24,6 +25,9 @@ const CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// How many reads are under way at once; more wait. A flood of unknown clients does not take all threads.
 const MAX_READS: usize = 32;
 
+/// A read that takes longer is given up: the disk hangs.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The database, or none while it is being opened again after a failed write.
 type Shared = Arc<RwLock<Option<Database>>>;
 
@@ -32,7 +36,7 @@ type Shared = Arc<RwLock<Option<Database>>>;
 pub struct RedbStore {
     database: Shared,
     writer: Writer,
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
     path: PathBuf,
 }
 
@@ -46,7 +50,7 @@ impl RedbStore {
         let (database, fresh) = open::open_or_create(path, seed, now)?;
         let database: Shared = Arc::new(RwLock::new(Some(database)));
         let writer = Writer::start(Arc::clone(&database), path.to_owned()).map_err(OpenError::io(path))?;
-        Ok((Self { database, writer, reads: Semaphore::new(MAX_READS), path: path.to_owned() }, fresh))
+        Ok((Self { database, writer, reads: Arc::new(Semaphore::new(MAX_READS)), path: path.to_owned() }, fresh))
     }
 
     /// The file.
@@ -60,9 +64,11 @@ impl RedbStore {
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _permit = self.reads.acquire().await.map_err(|_| reopening())?;
+        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| reopening())?;
         let database = Arc::clone(&self.database);
         let work = move || {
+            // Held by the read itself: a caller that goes away does not make room for another one.
+            let _permit = permit;
             let database = database.read().map_err(|_| poisoned())?;
             let database = database.as_ref().ok_or_else(reopening)?;
             let transaction = database.begin_read().map_err(unavailable)?;
@@ -70,9 +76,11 @@ impl RedbStore {
             catch_unwind(AssertUnwindSafe(|| read(&transaction)))
                 .unwrap_or_else(|_| Err(StoreError::Corrupt("a page could not be read".to_owned())))
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Unavailable("the read was broken off".to_owned())))
+        match tokio::time::timeout(READ_TIMEOUT, tokio::task::spawn_blocking(work)).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(StoreError::Unavailable("the read was broken off".to_owned())),
+            Err(_) => Err(StoreError::Unavailable("the disk does not answer".to_owned())),
+        }
     }
 }
 

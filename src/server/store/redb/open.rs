@@ -1,8 +1,9 @@
 //! Opening a store, or making a new one.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -110,7 +111,10 @@ fn open(path: &Path) -> Result<Database, OpenError> {
         .ok_or_else(|| OpenError::damaged(path, "its pages do not hang together"))?
         .map_err(|error| OpenError::of(path, error))?;
     match schema(&database).map_err(|error| OpenError::damaged(path, error))? {
-        Some(SCHEMA_VERSION) => Ok(database),
+        Some(SCHEMA_VERSION) => {
+            sweep(path, path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")))?;
+            Ok(database)
+        }
         Some(found) => Err(OpenError::Schema { path: path.to_owned(), found }),
         None => Err(OpenError::damaged(path, "it is a redb file, but not a store of mintage")),
     }
@@ -139,25 +143,17 @@ fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
 fn create(path: &Path, seed: [u8; 32], now: UnixTime) -> Result<Database, OpenError> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(OpenError::io(folder))?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
+    sweep(path, folder)?;
+    let mut name = unfinished_prefix(path);
+    name.push(format!("{}", std::process::id()));
     let unfinished = path.with_file_name(name);
     let file = OpenOptions::new()
         .read(true)
         .write(true)
-        .create(true)
-        .truncate(false)
+        .create_new(true)
         .mode(0o600)
         .open(&unfinished)
         .map_err(OpenError::io(&unfinished))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => return Err(OpenError::io(&unfinished)(error)),
-    }
-    // What an earlier start left unfinished.
-    file.set_len(0).map_err(OpenError::io(&unfinished))?;
-    file.unlock().map_err(OpenError::io(&unfinished))?;
     let database = builder().create_file(file).map_err(|error| OpenError::of(path, error))?;
     initialize(&database, seed, now).map_err(|error| OpenError::damaged(&unfinished, error))?;
     // Linking fails where somebody else was faster; renaming would replace their store.
@@ -168,6 +164,35 @@ fn create(path: &Path, seed: [u8; 32], now: UnixTime) -> Result<Database, OpenEr
     fs::remove_file(&unfinished).map_err(OpenError::io(&unfinished))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(OpenError::io(folder))?;
     Ok(database)
+}
+
+/// What the name of an unfinished store begins with.
+fn unfinished_prefix(path: &Path) -> OsString {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new-");
+    name
+}
+
+/// Takes away what earlier starts left unfinished. It may be a second name of a finished store, so that it is unlinked
+/// and never written to; and it may be somebody else's who starts right now, whose lock keeps it.
+fn sweep(path: &Path, folder: &Path) -> Result<(), OpenError> {
+    let prefix = unfinished_prefix(path);
+    for entry in fs::read_dir(folder).map_err(OpenError::io(folder))? {
+        let entry = entry.map_err(OpenError::io(folder))?;
+        if !entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+            continue;
+        }
+        let leftover = entry.path();
+        let abandoned = File::open(&leftover).is_ok_and(|file| {
+            let same = |a: &fs::Metadata, b: &fs::Metadata| a.dev() == b.dev() && a.ino() == b.ino();
+            let second_name = matches!((file.metadata(), fs::metadata(path)), (Ok(a), Ok(b)) if same(&a, &b));
+            second_name || file.try_lock().is_ok()
+        });
+        if abandoned {
+            fs::remove_file(&leftover).map_err(OpenError::io(&leftover))?;
+        }
+    }
+    Ok(())
 }
 
 fn initialize(database: &Database, seed: [u8; 32], now: UnixTime) -> Result<(), StoreError> {

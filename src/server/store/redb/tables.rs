@@ -37,6 +37,9 @@ pub(super) const KEYS_REVISION: &str = "keys_revision";
 /// In [`META`]: what cursors are signed with.
 pub(super) const CURSOR_SECRET: &str = "cursor_secret";
 
+/// In [`META`]: there once the first start is over.
+pub(super) const STARTED: &str = "started";
+
 /// A record's bytes.
 pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(record).map_err(|error| StoreError::Corrupt(format!("a record cannot be written: {error}")))

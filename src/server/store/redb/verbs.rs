@@ -14,7 +14,7 @@ use crate::server::store::{ABSENT, Store, StoreError};
 
 use super::tables::{
     APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, KEYS_REVISION, META, PROJECTS, REFUSALS, REVOCATIONS,
-    SCOPES, SECRET_USES, decode, encode,
+    SCOPES, SECRET_USES, STARTED, decode, encode,
 };
 use super::{RedbStore, unavailable};
 
@@ -49,13 +49,32 @@ fn revoke(transaction: &WriteTransaction, revoked: &[Revocation]) -> Result<(), 
     Ok(())
 }
 
-/// The revision of the client that is there.
-fn client_revision(transaction: &WriteTransaction, id: &ClientId) -> Result<u64, StoreError> {
-    let clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
-    match clients.get(id.as_str()).map_err(unavailable)? {
-        Some(bytes) => Ok(decode::<Client>("a client", bytes.value())?.revision),
-        None => Ok(ABSENT),
+/// The client that is there, if its revision is `expected`.
+fn client_of_revision(
+    clients: &impl ReadableTable<&'static str, &'static [u8]>,
+    id: &ClientId,
+    expected: u64,
+) -> Result<Option<Client>, StoreError> {
+    let found: Option<Client> = match clients.get(id.as_str()).map_err(unavailable)? {
+        Some(bytes) => Some(decode("a client", bytes.value())?),
+        None => None,
+    };
+    if found.as_ref().map_or(ABSENT, |client| client.revision) == expected {
+        Ok(found)
+    } else {
+        Err(StoreError::Conflict)
     }
+}
+
+/// Forgets the uses of the secrets that `before` has and `after` has not.
+fn forget_uses(transaction: &WriteTransaction, before: &Client, after: Option<&Client>) -> Result<(), StoreError> {
+    let mut uses = transaction.open_table(SECRET_USES).map_err(unavailable)?;
+    for secret in &before.secrets {
+        if !after.is_some_and(|after| after.secrets.iter().any(|kept| kept.id == secret.id)) {
+            uses.remove(secret.id.as_str()).map_err(unavailable)?;
+        }
+    }
+    Ok(())
 }
 
 fn keys_revision(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<u64, StoreError> {
@@ -94,12 +113,13 @@ impl Store for RedbStore {
     ) -> Result<(), StoreError> {
         self.writer
             .write(move |transaction| {
-                if client_revision(transaction, &client.client_id)? != expected {
-                    return Err(StoreError::Conflict);
-                }
-                let bytes = encode(&client)?;
                 let mut clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
+                let before = client_of_revision(&clients, &client.client_id, expected)?;
+                let bytes = encode(&client)?;
                 clients.insert(client.client_id.as_str(), bytes.as_slice()).map_err(unavailable)?;
+                if let Some(before) = before {
+                    forget_uses(transaction, &before, Some(&client))?;
+                }
                 revoke(transaction, &revoked)?;
                 seal(transaction, &change)
             })
@@ -117,18 +137,11 @@ impl Store for RedbStore {
         self.writer
             .write(move |transaction| {
                 let mut clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
-                let client: Client = match clients.get(id.as_str()).map_err(unavailable)? {
-                    Some(bytes) => decode("a client", bytes.value())?,
-                    None => return Err(StoreError::Conflict),
-                };
-                if client.revision != expected {
+                let Some(before) = client_of_revision(&clients, &id, expected)? else {
                     return Err(StoreError::Conflict);
-                }
+                };
                 clients.remove(id.as_str()).map_err(unavailable)?;
-                let mut uses = transaction.open_table(SECRET_USES).map_err(unavailable)?;
-                for secret in &client.secrets {
-                    uses.remove(secret.id.as_str()).map_err(unavailable)?;
-                }
+                forget_uses(transaction, &before, None)?;
                 revoke(transaction, &revoked)?;
                 seal(transaction, &change)
             })
@@ -336,6 +349,24 @@ impl Store for RedbStore {
                 .ok_or_else(|| StoreError::Corrupt("the cursor secret is missing".to_owned()))
         })
         .await
+    }
+
+    async fn first_start_is_over(&self) -> Result<bool, StoreError> {
+        self.read(|transaction| {
+            let meta = transaction.open_table(META).map_err(unavailable)?;
+            Ok(meta.get(STARTED).map_err(unavailable)?.is_some())
+        })
+        .await
+    }
+
+    async fn end_first_start(&self) -> Result<(), StoreError> {
+        self.writer
+            .write(|transaction| {
+                let mut meta = transaction.open_table(META).map_err(unavailable)?;
+                meta.insert(STARTED, encode(&true)?.as_slice()).map_err(unavailable)?;
+                Ok(())
+            })
+            .await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

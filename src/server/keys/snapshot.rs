@@ -1,0 +1,93 @@
+//! The keys as they are used: what signs, what verifies, and the JWKS.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::api::KeyState;
+use crate::crypto::{PublicKey, sha256};
+use crate::jose::{KeySet, TokenSigner, jwk};
+use crate::server::model::KeyRecord;
+
+use super::files::{KeyFile, KeyFileError};
+use super::schedule;
+
+/// The JWKS as it is served.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// The body.
+    pub body: bytes::Bytes,
+    /// Its entity tag, quotes included.
+    pub etag: String,
+}
+
+/// The keys as they are used, made whole and swapped whole.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) signer: Option<Arc<TokenSigner>>,
+    pub(super) keys: KeySet,
+    pub(super) published: Published,
+    pub(super) records: Vec<KeyRecord>,
+}
+
+impl Snapshot {
+    /// The snapshot of these records, whose published ones have these signers.
+    pub(super) fn of(records: &[KeyRecord], signers: &[Arc<TokenSigner>]) -> Self {
+        let signer_of = |record: &KeyRecord| signers.iter().find(|signer| signer.kid() == record.kid);
+        let mut published: Vec<&KeyRecord> = records.iter().filter(|record| record.is_published()).collect();
+        // The key that signs comes first: some verifiers try them in order.
+        published.sort_by_key(|record| match record.state {
+            KeyState::Active => 0,
+            KeyState::Next => 1,
+            _ => 2,
+        });
+        let keys: Vec<(String, PublicKey, crate::jose::Algorithm)> = published
+            .iter()
+            .filter_map(|record| Some((record.kid.clone(), signer_of(record)?.public_key(), record.algorithm.into())))
+            .collect();
+        let jwks: Vec<Value> = keys.iter().map(|(kid, key, algorithm)| jwk::to_jwk(key, kid, *algorithm)).collect();
+        let body = json!({ "keys": jwks }).to_string();
+        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(sha256(body.as_bytes())));
+        Self {
+            signer: schedule::find(records, KeyState::Active).and_then(|record| signer_of(record).cloned()),
+            keys: KeySet::from_keys(keys.iter().map(|(kid, key, algorithm)| (kid.clone(), key, *algorithm))),
+            published: Published { body: body.into(), etag },
+            records: records.to_vec(),
+        }
+    }
+}
+
+/// The keys of the published records, of their files.
+pub(super) fn signers(
+    dir: &Path,
+    records: &[KeyRecord],
+    found: &[KeyFile],
+) -> Result<Vec<Arc<TokenSigner>>, KeyFileError> {
+    let mut signers = Vec::new();
+    for record in records.iter().filter(|record| record.is_published()) {
+        let path = dir.join(&record.file);
+        let file = found.iter().find(|file| file.name == record.file).ok_or_else(|| KeyFileError::Missing {
+            kid: record.kid.clone(),
+            state: state_name(record.state),
+            path: path.clone(),
+        })?;
+        if file.kid != record.kid {
+            return Err(KeyFileError::Mismatched { path, expected: record.kid.clone() });
+        }
+        signers.push(Arc::new(file.signer(record.algorithm)?));
+    }
+    Ok(signers)
+}
+
+pub(super) fn state_name(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Next => "next",
+        KeyState::Active => "active",
+        KeyState::Retiring => "retiring",
+        KeyState::Revoked => "revoked",
+        KeyState::Retired => "retired",
+    }
+}
