@@ -155,6 +155,10 @@ impl Builder {
         self
     }
 
+    pub fn keys_dir(&self) -> std::path::PathBuf {
+        self.config.keys.dir.clone()
+    }
+
     pub async fn start(self) -> TestApp {
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         run(self.config, self.dir, clock).await

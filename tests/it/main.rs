@@ -17,6 +17,7 @@ mod guarded;
 mod house;
 mod jose_cross;
 mod keys;
+mod mishaps;
 mod process;
 mod properties;
 mod store_contract;
