@@ -163,7 +163,7 @@ impl Bare {
         URL_SAFE_NO_PAD.encode_string(&claims, &mut token);
         let signature = self.key.sign(&self.random, token.as_bytes()).ok()?;
         token.push('.');
-        URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Some(token)
     }
 }

@@ -98,10 +98,7 @@ async fn a_revoked_token_stays_dead_when_tokens_are_made_shorter() {
     app.config.token.ttl_max = Span::from_secs(1);
     let app = app.restart().await;
     assert_eq!(whoami(&app, &token).await, 200);
-    app.service
-        .set_client_status(&client.id, ClientStatus::Disabled, "client.revoke", &app.caller())
-        .await
-        .unwrap();
+    app.service.set_client_status(&client.id, ClientStatus::Disabled, "client.revoke", &app.caller()).await.unwrap();
     for _ in 0..36 {
         app.advance(100);
         app.service.purge().await;
@@ -148,7 +145,11 @@ async fn where_the_only_rsa_key_is_revoked_a_new_file_takes_over() {
     assert_eq!(crate::app::header(&answer, "retry-after"), Some("1"));
     assert_eq!(answer.json::<Value>().await.unwrap()["error"], "temporarily_unavailable");
     app.service.tick().await;
-    assert_eq!(app.token_request(&client, &[]).send().await.unwrap().status(), 503, "the revoked file is not taken again");
+    assert_eq!(
+        app.token_request(&client, &[]).send().await.unwrap().status(),
+        503,
+        "the revoked file is not taken again"
+    );
     make("two.pem");
     app.service.tick().await;
     assert_eq!(whoami(&app, &app.token(&client).await).await, 200);
