@@ -11,7 +11,6 @@ use super::config::{LogFormat, Telemetry};
 const WAITING: usize = 8192;
 
 /// Starts logging, until the guard is dropped, which writes what waits. A second call changes nothing.
-#[must_use]
 pub fn init(settings: &Telemetry) -> WorkerGuard {
     let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();

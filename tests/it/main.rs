@@ -7,6 +7,7 @@
     clippy::string_slice,
     reason = "tests"
 )]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests say what they skip, and their seed")]
 #![allow(clippy::disallowed_methods, clippy::type_complexity, reason = "tests measure and tabulate")]
 #![allow(unreachable_pub, missing_docs, reason = "a test binary has no users")]
 #![allow(clippy::allow_attributes, reason = "an expectation per lint would fail wherever a test does without it")]

@@ -72,22 +72,30 @@ fn lines(pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
 impl Server {
     /// Starts `mintage serve` in `dir`, and waits until it listens.
     pub fn start(dir: &Path, arguments: &[&str]) -> Self {
+        Self::try_start(dir, arguments).unwrap_or_else(|(code, said)| panic!("it ended with {code:?}: {said}"))
+    }
+
+    /// The same; where it ends instead, its exit code and what it said.
+    pub fn try_start(dir: &Path, arguments: &[&str]) -> Result<Self, (Option<i32>, String)> {
         let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
         all.extend_from_slice(arguments);
         let mut child = command(dir, all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (stdout, stderr) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
-        let base = loop {
-            let line = stderr.recv_timeout(START).unwrap_or_else(|_| panic!("it does not listen: {:?}", child.wait()));
+        let mut said = String::new();
+        loop {
+            let line = match stderr.recv_timeout(START) {
+                Ok(line) => line,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err((child.wait().unwrap().code(), said)),
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("it neither listens nor ends: {said}"),
+            };
             let log: Value = serde_json::from_str(&line).unwrap_or_default();
             if log["message"] == "listening" {
-                break format!("http://{}", log["address"].as_str().unwrap());
+                let base = format!("http://{}", log["address"].as_str().unwrap());
+                return Ok(Self { dir: dir.to_owned(), base, child, stdout, stderr });
             }
-        };
-        Self { dir: dir.to_owned(), base, child, stdout, stderr }
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
+            said.push_str(&line);
+            said.push('\n');
+        }
     }
 
     /// What is printed until `end` is in a line.
