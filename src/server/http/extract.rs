@@ -6,10 +6,10 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use crate::id::RequestId;
@@ -25,18 +25,30 @@ use super::render::Fault;
 
 /// A body that does not arrive within this time is given up.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of a body that is too large is still read: a connection that is closed with unread bytes loses the answer.
+const DRAINED: usize = 1024 * 1024;
 /// The most that a JSON body may have, in bytes.
 const MAX_JSON: usize = 256 * 1024;
 
 /// The whole body, if it has at most `limit` bytes and arrives in time.
 pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Error> {
-    let read = Limited::new(body, limit).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, read).await {
-        Err(_) => Err(Error::Timeout),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::BodyTooLarge { limit }),
-        Ok(Err(_)) => Err(Error::Malformed("the body broke off".to_owned())),
+    tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await.unwrap_or(Err(Error::Timeout))
+}
+
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Error> {
+    let mut read = BytesMut::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::Malformed("the body broke off".to_owned()))?;
+        let Some(data) = frame.data_ref() else { continue };
+        length += data.len();
+        if length <= limit {
+            read.extend_from_slice(data);
+        } else if length > limit + DRAINED {
+            break;
+        }
     }
+    if length > limit { Err(Error::BodyTooLarge { limit }) } else { Ok(read.freeze()) }
 }
 
 /// Whether the body is a form, by its media type.
