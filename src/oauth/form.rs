@@ -11,6 +11,10 @@ pub const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 /// `None` where they are not.
 #[must_use]
 pub fn decode_part(part: &[u8]) -> Option<String> {
+    // Most parts have nothing to decode, and are copied once.
+    if !part.iter().any(|b| matches!(b, b'+' | b'%')) {
+        return std::str::from_utf8(part).ok().map(str::to_owned);
+    }
     let spaced: Vec<u8> = part.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
     percent_decode(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }

@@ -139,7 +139,7 @@ async fn run(plan: &Plan) -> Result<bool> {
 
     let throughput = median(&all, throughput_ratio);
     println!(
-        "ratio (throughput): {throughput:.2}   ratio (cpu): {:.2}   (at least {WANTED_RATIO} wanted)",
+        "ratio (throughput): {throughput:.3}   ratio (cpu): {:.3}   (at least {WANTED_RATIO} wanted)",
         median(&all, cpu_ratio)
     );
     Ok(!plan.judged || (alike && spares_disk && throughput >= WANTED_RATIO))

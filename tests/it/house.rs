@@ -95,6 +95,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "server",
             "server::config",
             "server::service",
+            "server::store",
         ],
     ),
 ];

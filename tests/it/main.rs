@@ -13,13 +13,14 @@
 #![allow(clippy::allow_attributes, reason = "an expectation per lint would fail wherever a test does without it")]
 
 mod app;
-mod binary;
+
 mod coverage;
 mod guarded;
 mod house;
 mod jose_cross;
 mod keys;
 mod mishaps;
+mod process;
 mod properties;
 mod store_contract;
 mod token;

@@ -1,5 +1,8 @@
 //! What handlers take out of requests.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 
 use crate::id::RequestId;
@@ -32,7 +36,12 @@ const MAX_JSON: usize = 256 * 1024;
 
 /// The whole body, if it has at most `limit` bytes and arrives in time.
 pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Error> {
-    tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await.unwrap_or(Err(Error::Timeout))
+    let mut read = pin!(collect(body, limit));
+    // What has come along with the head needs no timer.
+    if let Poll::Ready(body) = poll_fn(|context| Poll::Ready(read.as_mut().poll(context))).await {
+        return body;
+    }
+    tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(Error::Timeout))
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Error> {
@@ -42,6 +51,10 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Error> {
         let frame = frame.map_err(|_| Error::Malformed("the body broke off".to_owned()))?;
         let Some(data) = frame.data_ref() else { continue };
         length += data.len();
+        if length <= limit && body.is_end_stream() && read.is_empty() {
+            // All of it at once: nothing to put together.
+            return Ok(data.clone());
+        }
         if length <= limit {
             read.extend_from_slice(data);
         } else if length > limit + DRAINED {

@@ -38,7 +38,19 @@ pub use listen::{serve_tcp, serve_unix};
 
 /// What handlers are given.
 #[derive(Clone, Debug)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// What all clones of an [`App`] share.
+#[derive(Debug)]
+pub struct Shared {
     /// The decisions.
     pub service: Arc<Service>,
     /// Whom to believe about source addresses.
@@ -68,7 +80,7 @@ impl App {
             .revocations(Arc::clone(service.revocations()) as _)
             .leeway(super::service::LEEWAY)
             .build();
-        Self {
+        Self(Arc::new(Shared {
             documents: Arc::new(well_known::Documents::new(&issuer, service.keys().algorithms())),
             resource_metadata: url::Url::parse(&issuer)
                 .map_or_else(
@@ -81,7 +93,7 @@ impl App {
             failed_auth_delay,
             verifier: Arc::new(verifier),
             service,
-        }
+        }))
     }
 
     /// A guard before a route of ours.

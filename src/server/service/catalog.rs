@@ -81,8 +81,8 @@ impl Catalog {
         Ok(Self(ArcSwap::from_pointee(CatalogSnapshot::of(store.apis().await?))))
     }
 
-    pub(super) fn now(&self) -> Arc<CatalogSnapshot> {
-        self.0.load_full()
+    pub(super) fn now(&self) -> arc_swap::Guard<Arc<CatalogSnapshot>> {
+        self.0.load()
     }
 
     /// Takes in an API that the store has.

@@ -62,6 +62,10 @@ impl Service {
                 ClientId::generate(&*self.entropy)
             })?,
         };
+        // In a URL's path they mean this folder and the one above, and are taken out on the way.
+        if matches!(client_id.as_str(), "." | "..") {
+            errors.push(FieldError::new("client_id", "it cannot be . or .., which no URL path can hold"));
+        }
         if new.name.trim().is_empty() || new.name.len() > MAX_TEXT {
             errors.push(FieldError::new("name", format!("1 to {MAX_TEXT} bytes")));
         }

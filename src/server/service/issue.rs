@@ -44,11 +44,11 @@ pub struct IssuedToken {
 
 /// What a token is granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
+pub struct Grant<'a> {
     /// The scopes.
     pub scopes: ScopeSet,
     /// The APIs: those of the scopes, or the issuer where there are none.
-    pub audience: BTreeSet<String>,
+    pub audience: BTreeSet<&'a str>,
 }
 
 /// How long before its end a token is best renewed: five minutes, or a quarter of a short life.
@@ -61,13 +61,14 @@ fn lead(ttl: u64) -> u64 {
 ///
 /// # Errors
 /// [`Error::InvalidScope`], [`Error::InvalidTarget`], which name what cannot be granted.
-pub fn decide_grant(
+pub fn decide_grant<'a>(
     held: &ScopeSet,
-    requested: Option<&ScopeSet>,
+    requested: Option<ScopeSet>,
     resources: &[String],
-    catalog: &CatalogSnapshot,
-    issuer: &str,
-) -> Result<Grant, Error> {
+    catalog: &'a CatalogSnapshot,
+    issuer: &'a str,
+) -> Result<Grant<'a>, Error> {
+    let all = requested.is_none();
     for resource in resources {
         if resource != issuer && catalog.api(resource).is_none() {
             return Err(Error::InvalidTarget(format!("no API has the identifier {resource}")));
@@ -91,7 +92,7 @@ pub fn decide_grant(
                     )));
                 }
             }
-            requested.clone()
+            requested
         }
         None => {
             // A token that is sent to somebody's API should not administer this service.
@@ -102,15 +103,15 @@ pub fn decide_grant(
                 .collect()
         }
     };
-    let mut audience: BTreeSet<String> = scopes.iter().filter_map(owner).map(str::to_owned).collect();
+    let mut audience: BTreeSet<&'a str> = scopes.iter().filter_map(owner).collect();
     if scopes.is_empty() {
-        audience.insert(issuer.to_owned());
+        audience.insert(issuer);
     }
     // The audience follows from the scopes; a resource that none of them belongs to would be dropped without a word.
-    if let Some(unmet) = resources.iter().find(|resource| !audience.contains(*resource)) {
-        return Err(Error::InvalidTarget(match requested {
-            Some(_) => format!("none of the requested scopes belongs to {unmet}"),
-            None => format!("this client holds no scope of {unmet}"),
+    if let Some(unmet) = resources.iter().find(|resource| !audience.contains(resource.as_str())) {
+        return Err(Error::InvalidTarget(match all {
+            false => format!("none of the requested scopes belongs to {unmet}"),
+            true => format!("this client holds no scope of {unmet}"),
         }));
     }
     Ok(Grant { scopes, audience })
@@ -146,15 +147,14 @@ impl Service {
             }
         };
         let catalog = self.catalog.now();
-        let grant =
-            decide_grant(&client.scopes, requested.as_ref(), &request.resources, &catalog, &self.settings.issuer)?;
+        let grant = decide_grant(&client.scopes, requested, &request.resources, &catalog, &self.settings.issuer)?;
         self.sign(&authenticated, &grant, &catalog, request.source)
     }
 
     fn sign(
         &self,
         authenticated: &Authenticated,
-        grant: &Grant,
+        grant: &Grant<'_>,
         catalog: &CatalogSnapshot,
         source: SourceAddress,
     ) -> Result<IssuedToken, Error> {
@@ -166,10 +166,10 @@ impl Service {
         let ttl = own_limits.fold(self.settings.token_ttl.as_secs(), u64::min);
         let scopes = grant.scopes.to_string();
         let token_id = random_128(&*self.entropy)?;
-        let mut audience = grant.audience.iter().map(String::as_str);
+        let mut audience = grant.audience.iter().copied();
         let audience = match (audience.next(), grant.audience.len()) {
             (Some(one), 1) => Audience::One(one),
-            _ => Audience::Many(grant.audience.iter().map(String::as_str).collect()),
+            _ => Audience::Many(grant.audience.iter().copied().collect()),
         };
         let token = signer
             .sign(&IssuedClaims {

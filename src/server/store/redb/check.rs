@@ -120,9 +120,10 @@ impl StorageBackend for Overlay {
     }
 }
 
-/// Walks the whole of `file`, checking every page against its checksum. `Ok(false)` where it is not whole.
-pub(super) fn is_whole(file: File) -> Result<bool, DatabaseError> {
+/// Walks the whole of `file`, checking every page against its checksum, and then takes out of it what `read` does. None
+/// where it is not whole.
+pub(super) fn look_over<T>(file: File, read: impl FnOnce(&Database) -> T) -> Result<Option<T>, DatabaseError> {
     let overlay = Overlay::new(file).map_err(|error| DatabaseError::Storage(error.into()))?;
     let mut database = Database::builder().create_with_backend(overlay)?;
-    database.check_integrity()
+    Ok(if database.check_integrity()? { Some(read(&database)) } else { None })
 }

@@ -6,6 +6,7 @@ mod tables;
 mod verbs;
 mod writer;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -72,9 +73,8 @@ impl RedbStore {
             let database = database.read().map_err(|_| poisoned())?;
             let database = database.as_ref().ok_or_else(reopening)?;
             let transaction = database.begin_read().map_err(unavailable)?;
-            // redb trusts its pages; a damaged one can make it panic. The damage stays within this read.
-            catch_unwind(AssertUnwindSafe(|| read(&transaction)))
-                .unwrap_or_else(|_| Err(StoreError::Corrupt("a page could not be read".to_owned())))
+            answering_panics(|| read(&transaction))
+                .unwrap_or_else(|| Err(StoreError::Corrupt("a page could not be read".to_owned())))
         };
         match tokio::time::timeout(READ_TIMEOUT, tokio::task::spawn_blocking(work)).await {
             Ok(Ok(outcome)) => outcome,
@@ -82,6 +82,24 @@ impl RedbStore {
             Err(_) => Err(StoreError::Unavailable("the disk does not answer".to_owned())),
         }
     }
+}
+
+thread_local! {
+    static ANSWERING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic on this thread is caught and answered as an error. A panic hook need not report it.
+#[must_use]
+pub fn panics_are_answered() -> bool {
+    ANSWERING.get()
+}
+
+/// redb trusts its pages, and a damaged one can make it panic. That is an answer here: none.
+fn answering_panics<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let before = ANSWERING.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    ANSWERING.set(before);
+    result.ok()
 }
 
 /// How redb is opened, wherever it is.

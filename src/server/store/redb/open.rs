@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use redb::{Database, DatabaseError, ReadableDatabase};
 
@@ -17,7 +17,11 @@ use super::tables::{
     APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, META, PROJECTS, REFUSALS, REVOCATIONS, SCHEMA, SCOPES,
     SECRET_USES, decode, encode,
 };
-use super::{builder, check, unavailable};
+use super::{answering_panics, builder, check, unavailable};
+
+/// How often a store that seems to be in use is tried again, and how long apart.
+const MAX_TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a store cannot be opened. A store that is there is never replaced.
 #[derive(Debug, thiserror::Error)]
@@ -101,23 +105,31 @@ fn open(path: &Path) -> Result<Database, OpenError> {
         Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => return Err(OpenError::io(path)(error)),
     }
-    let whole = quietly(|| check::is_whole(file))
-        .ok_or_else(|| OpenError::damaged(path, "its pages do not hang together"))?
+    let incoherent = || OpenError::damaged(path, "its pages do not hang together");
+    let looked_over = answering_panics(|| check::look_over(file, schema))
+        .ok_or_else(incoherent)?
         .map_err(|error| OpenError::of(path, error))?;
-    if !whole {
-        return Err(OpenError::damaged(path, "its pages do not match their checksums"));
+    match looked_over {
+        None => return Err(OpenError::damaged(path, "its pages do not match their checksums")),
+        Some(Err(error)) => return Err(OpenError::damaged(path, error)),
+        Some(Ok(None)) => return Err(OpenError::damaged(path, "it is a redb file, but not a store of mintage")),
+        Some(Ok(Some(SCHEMA_VERSION))) => {}
+        Some(Ok(Some(found))) => return Err(OpenError::Schema { path: path.to_owned(), found }),
     }
-    let database = quietly(|| builder().open(path))
-        .ok_or_else(|| OpenError::damaged(path, "its pages do not hang together"))?
-        .map_err(|error| OpenError::of(path, error))?;
-    match schema(&database).map_err(|error| OpenError::damaged(path, error))? {
-        Some(SCHEMA_VERSION) => {
-            sweep(path, path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")))?;
-            Ok(database)
+    let mut tries = 0;
+    let database = loop {
+        match answering_panics(|| builder().open(path)).ok_or_else(incoherent)? {
+            Ok(database) => break database,
+            // A child that was forked while we looked holds our own lock until it has become another program.
+            Err(DatabaseError::DatabaseAlreadyOpen) if tries < MAX_TRIES => {
+                tries += 1;
+                std::thread::sleep(PAUSE);
+            }
+            Err(error) => return Err(OpenError::of(path, error)),
         }
-        Some(found) => Err(OpenError::Schema { path: path.to_owned(), found }),
-        None => Err(OpenError::damaged(path, "it is a redb file, but not a store of mintage")),
-    }
+    };
+    sweep(path, path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")))?;
+    Ok(database)
 }
 
 fn schema(database: &Database) -> Result<Option<u32>, StoreError> {
@@ -128,15 +140,6 @@ fn schema(database: &Database) -> Result<Option<u32>, StoreError> {
         Err(error) => return Err(unavailable(error)),
     };
     meta.get(SCHEMA).map_err(unavailable)?.map(|version| decode("the schema", version.value())).transpose()
-}
-
-/// redb can panic over a page that makes no sense. That is an answer here, not news for the terminal.
-fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = catch_unwind(AssertUnwindSafe(work));
-    std::panic::set_hook(hook);
-    result.ok()
 }
 
 /// Makes a store beside its place and moves it there when it is complete, so that a store that is there is whole.
@@ -158,7 +161,8 @@ fn create(path: &Path, seed: [u8; 32], now: UnixTime) -> Result<Database, OpenEr
     initialize(&database, seed, now).map_err(|error| OpenError::damaged(&unfinished, error))?;
     // Linking fails where somebody else was faster; renaming would replace their store.
     fs::hard_link(&unfinished, path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => OpenError::InUse(path.to_owned()),
+        // Or took ours for abandoned, before we had locked it.
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound => OpenError::InUse(path.to_owned()),
         _ => OpenError::io(path)(error),
     })?;
     fs::remove_file(&unfinished).map_err(OpenError::io(&unfinished))?;

@@ -1,14 +1,13 @@
 //! The one thread that writes. What waits is written in one transaction, and each caller is answered after the durable
 //! commit.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Shared, StoreError, builder, poisoned, reopening, unavailable};
+use super::{Shared, StoreError, answering_panics, builder, poisoned, reopening, unavailable};
 
 /// The most changes that share a transaction.
 const MAX_GROUP: usize = 256;
@@ -37,8 +36,8 @@ where
 {
     fn run(&mut self, transaction: &WriteTransaction) -> Result<(), StoreError> {
         let Some(work) = self.work.take() else { return Ok(()) };
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(transaction)))
-            .unwrap_or_else(|_| Err(StoreError::Corrupt("a page could not be read".to_owned())));
+        let outcome = answering_panics(|| work(transaction))
+            .unwrap_or_else(|| Err(StoreError::Corrupt("a page could not be read".to_owned())));
         let spoilt = match &outcome {
             Ok(_) | Err(StoreError::Conflict) => Ok(()),
             Err(error) => Err(error.clone()),
@@ -124,7 +123,7 @@ fn write_until_closed(database: &Shared, path: &std::path::Path, mut waiting: mp
 fn write_group(database: &Shared, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
     let database = database.read().map_err(|_| poisoned())?;
     let database = database.as_ref().ok_or_else(reopening)?;
-    catch_unwind(AssertUnwindSafe(|| {
+    answering_panics(|| {
         let mut transaction = database.begin_write().map_err(unavailable)?;
         transaction.set_durability(redb::Durability::Immediate).map_err(unavailable)?;
         // A start after a crash must not have to walk the whole file.
@@ -136,8 +135,8 @@ fn write_group(database: &Shared, group: &mut [Box<dyn Job>]) -> Result<(), Stor
             }
         }
         transaction.commit().map_err(unavailable)
-    }))
-    .unwrap_or_else(|_| Err(StoreError::Corrupt("a page could not be written".to_owned())))
+    })
+    .unwrap_or_else(|| Err(StoreError::Corrupt("a page could not be written".to_owned())))
 }
 
 /// After a failed write redb refuses all others until the file is opened again; so a disk that was full and has room
@@ -145,11 +144,11 @@ fn write_group(database: &Shared, group: &mut [Box<dyn Job>]) -> Result<(), Stor
 fn reopen(database: &Shared, path: &std::path::Path) {
     let mut slot = database.write().unwrap_or_else(PoisonError::into_inner);
     *slot = None;
-    match catch_unwind(|| builder().open(path)) {
-        Ok(Ok(opened)) => *slot = Some(opened),
-        Ok(Err(error)) => {
+    match answering_panics(|| builder().open(path)) {
+        Some(Ok(opened)) => *slot = Some(opened),
+        Some(Err(error)) => {
             tracing::error!(%error, "the store could not be opened again; it is tried with the next change")
         }
-        Err(_) => tracing::error!("the store could not be opened again; it is tried with the next change"),
+        None => tracing::error!("the store could not be opened again; it is tried with the next change"),
     }
 }
