@@ -77,13 +77,13 @@ reasons! {
     /// Client authentication failed.
     InvalidClient = "invalid_client", UNAUTHORIZED, Some("invalid_client"),
         "The client could not be authenticated",
-        "Check id and secret; the operator finds what really happened under the request_id.";
+        "Check id and secret; the operator finds what really happened in the service's log, under the request_id.";
     /// Another grant than `client_credentials`.
     UnsupportedGrantType = "unsupported_grant_type", BAD_REQUEST, Some("unsupported_grant_type"),
         "The grant type is not supported", "Send grant_type=client_credentials.";
     /// A scope that the client was not granted, or that is not one.
     InvalidScope = "invalid_scope", BAD_REQUEST, Some("invalid_scope"),
-        "A scope cannot be granted", "Ask for granted scopes only, or leave the parameter out to get them all.";
+        "A scope cannot be granted", "Ask for granted scopes only, or leave the parameter out.";
     /// A resource that no API has as its identifier, or of which the client holds nothing.
     InvalidTarget = "invalid_target", BAD_REQUEST, Some("invalid_target"),
         "A resource cannot be granted", "Send the identifier of a registered API that the client holds scopes of.";
@@ -105,8 +105,8 @@ reasons! {
     /// It exists already, or is in a state that does not allow this.
     Conflict = "conflict", CONFLICT, Some("invalid_request"),
         "It conflicts with what is there", "Look at what is there, then decide again.";
-    /// The store cannot be reached or written.
-    StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, Some("temporarily_unavailable"),
+    /// The store cannot be reached or written, or there is no key to sign with.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, Some("temporarily_unavailable"),
         "The service cannot answer for the moment", "Wait as long as Retry-After says, then try again.";
     /// Our own fault.
     InternalError = "internal_error", INTERNAL_SERVER_ERROR, Some("server_error"),

@@ -47,7 +47,15 @@ pub(super) async fn run(global: &Global, command: &Command) -> Result<ExitCode, 
             }
         }
         Command::Revoke { kid } => {
-            show(global, admin.post(&format!("keys/{}/revoke", segment(kid)), &json!({})).await?)?;
+            let page: Page<Key> = admin.post(&format!("keys/{}/revoke", segment(kid)), &json!({})).await?;
+            let signs = page.items.iter().any(|key| key.state == KeyState::Active);
+            show(global, page)?;
+            if !signs {
+                output::note(
+                    "\nThere is no active key now, and no token can be signed: put a new key into the folder of keys \
+                     (openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072); it is taken in within seconds.",
+                );
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

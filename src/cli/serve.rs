@@ -93,6 +93,7 @@ fn introduction(quickstart: &Quickstart, base: &str) -> String {
     );
     let extract = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;
     let whoami = endpoint(base, "/api/v1/whoami");
+    let program = std::env::args().next().unwrap_or_else(|| "mintage".to_owned());
     format!(
         "Mintage is listening on {base}\n\n\
          Get a token:\n\n  {exchange}\n\n\
@@ -101,6 +102,6 @@ fn introduction(quickstart: &Quickstart, base: &str) -> String {
          client_id:     {QUICKSTART_ID}\n  \
          client_secret: {secret}\n  \
          scope:         mintage:projects:read\n\n\
-         In another terminal: mintage client create --help\n"
+         In another terminal: {program} client create --help\n"
     )
 }

@@ -22,7 +22,8 @@ pub(super) enum Command {
 pub(super) struct Get {
     #[command(flatten)]
     from: From,
-    /// A scope to ask for; as often as there are scopes; all that the client was granted unless set
+    /// A scope to ask for; as often as there are scopes. Unless set: all that the
+    /// client was granted, but mintage: scopes only if it has no others or --resource names the issuer
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
     /// The identifier of the API it is to be for; as often as there are APIs

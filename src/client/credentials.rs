@@ -38,7 +38,7 @@ impl Credentials {
         match (read(ID_VARIABLE), read(SECRET_VARIABLE)) {
             (Some(client_id), Some(secret)) => Ok(Self { client_id, client_secret: secret.into() }),
             _ => Err(Error::Credentials(format!(
-                "no credentials: set {ID_VARIABLE} and {SECRET_VARIABLE}, or name a file that has them"
+                "no credentials: set {ID_VARIABLE} and {SECRET_VARIABLE}, or name a file that has them (--credentials)"
             ))),
         }
     }

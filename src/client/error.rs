@@ -19,7 +19,7 @@ pub enum Error {
         why: String,
     },
     /// The server was not reached, or broke off.
-    #[error("{url} could not be reached: {why}")]
+    #[error("{url} could not be reached: {why}. Does it run there?")]
     Unreachable {
         /// The server.
         url: String,
@@ -27,7 +27,7 @@ pub enum Error {
         why: String,
     },
     /// The server refused (RFC 6749 §5.2).
-    #[error("the token endpoint refused: {error} ({status}){}", description.as_deref().map(|d| format!(": {d}")).unwrap_or_default())]
+    #[error("the token endpoint refused: {error} ({status}){}", description.as_deref().map(|d| format!(": {d}")).unwrap_or_default() + &request_id.as_deref().map(|id| format!(" [request_id {id}]")).unwrap_or_default())]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -35,6 +35,8 @@ pub enum Error {
         error: String,
         /// The server's own words.
         description: Option<String>,
+        /// The request's name in the server's log.
+        request_id: Option<String>,
     },
     /// An answer that is not one of a token endpoint.
     #[error("the answer of {url} is not a token response (RFC 6749 §5.1): {why}")]

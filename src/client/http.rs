@@ -90,6 +90,7 @@ pub struct TokenClient {
 struct RefusedBody {
     error: String,
     error_description: Option<String>,
+    request_id: Option<String>,
 }
 
 fn http_url(text: &str) -> Result<Url, Error> {
@@ -168,6 +169,7 @@ impl TokenClient {
         Err(Error::Refused {
             status: status.as_u16(),
             error: refused.as_ref().map_or_else(|| "no OAuth error code".to_owned(), |r| r.error.clone()),
+            request_id: refused.as_ref().and_then(|r| r.request_id.clone()),
             description: refused.and_then(|r| r.error_description),
         })
     }
@@ -188,10 +190,7 @@ async fn discover(http: &reqwest::Client, issuer: &str) -> Result<Url, Error> {
     let metadata: DiscoveredMetadata =
         serde_json::from_slice(&body).map_err(|_| fail("is not a JSON object with an issuer".to_owned()))?;
     if metadata.issuer != issuer {
-        return Err(fail(format!(
-            "is that of another issuer ({:?}); RFC 8414 asks for the same text",
-            metadata.issuer
-        )));
+        return Err(fail(format!("is that of another issuer ({:?}); name it just so", metadata.issuer)));
     }
     let token_url = metadata.token_endpoint.ok_or_else(|| fail("names no token_endpoint".to_owned()))?;
     http_url(&token_url)

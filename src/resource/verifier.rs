@@ -22,10 +22,10 @@ pub enum TokenError {
     #[error("the token is not good: {0}")]
     Invalid(String),
     /// It has expired.
-    #[error("the token expired at {0}")]
+    #[error("the token expired at {0}: fetch a new one")]
     Expired(UnixTime),
     /// It, its generation or its key was revoked.
-    #[error("the token was revoked")]
+    #[error("the token was revoked: fetch a new one, and if that fails ask the operator about the client")]
     Revoked,
 }
 

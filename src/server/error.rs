@@ -134,7 +134,7 @@ impl Error {
             Self::MethodNotAllowed => Reason::MethodNotAllowed,
             Self::BodyTooLarge { .. } => Reason::BodyTooLarge,
             Self::Timeout => Reason::RequestTimeout,
-            Self::Unavailable(_) => Reason::StoreUnavailable,
+            Self::Unavailable(_) => Reason::Unavailable,
             Self::Internal(_) => Reason::InternalError,
         }
     }
@@ -148,7 +148,7 @@ impl Error {
             | Self::InvalidTarget(detail)
             | Self::Conflict(detail) => detail.clone(),
             Self::Unauthenticated(_) => {
-                "client authentication failed; the operator finds why under the request_id".to_owned()
+                "client authentication failed; the operator finds why in the log, under the request_id".to_owned()
             }
             Self::UnsupportedGrantType => "grant_type has to be client_credentials".to_owned(),
             Self::AddressNotAllowed(source) => format!(
@@ -164,7 +164,9 @@ impl Error {
             Self::BodyTooLarge { limit } => format!("the body may have at most {limit} bytes"),
             Self::Timeout => "the body did not arrive in time".to_owned(),
             Self::Unavailable(_) => "the service cannot answer for the moment; try again".to_owned(),
-            Self::Internal(_) => "the service failed; its operator finds more under the request_id".to_owned(),
+            Self::Internal(_) => {
+                "the service failed; its operator finds more in the log, under the request_id".to_owned()
+            }
         }
     }
 
@@ -198,7 +200,9 @@ impl From<KeyRingError> for Error {
     fn from(error: KeyRingError) -> Self {
         match error {
             KeyRingError::Store(error) => error.into(),
-            KeyRingError::Unknown(name) => Self::NotFound { what: "key in use", name },
+            KeyRingError::Unknown(name) => {
+                Self::NotFound { what: "key in use", name: format!("{name}; `mintage key list` has them") }
+            }
             KeyRingError::NoNext => Self::Conflict(error.to_string()),
             KeyRingError::File(error) => Self::Unavailable(error.to_string()),
         }

@@ -48,7 +48,7 @@ pub enum StartError {
     #[error(transparent)]
     Keys(#[from] KeyRingError),
     /// The public address.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source} (listen, or --listen, moves it)")]
     Listen {
         /// The address.
         address: SocketAddr,

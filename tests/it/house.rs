@@ -218,8 +218,9 @@ fn errors_page() -> String {
         "# Reasons\n\n\
          Every refusal carries a `reason`: a stable word to program against. The list is closed; it is generated from\n\
          `src/reason.rs` (`UPDATE=1 cargo test --test it house::` writes it anew). At `/oauth/` errors are RFC 6749 §5.2\n\
-         JSON, elsewhere RFC 9457 problems; both have `reason` and `request_id`. The `type` of a problem resolves: the\n\
-         service answers `/errors/REASON` with the entry below.\n\n\
+         JSON, elsewhere RFC 9457 problems; both have `reason` and `request_id`, under which the operator finds the request in\n\
+         the service's log (stderr). The `type` of a problem resolves: the service answers `/errors/REASON` with the entry\n\
+         below.\n\n\
          | reason | status | RFC code | what it means | what to do |\n|---|---|---|---|---|\n",
     );
     for reason in Reason::ALL {

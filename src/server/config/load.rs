@@ -120,6 +120,15 @@ fn describe(errors: figment::Error, path: &Path) -> String {
             if keys.last() != Some(field) {
                 keys.push(field.clone());
             }
+            let place = if from_environment {
+                // As it was written; levels are easily joined by one underscore too few.
+                format!(
+                    "the environment, as MINTAGE_{}; levels are joined by two underscores",
+                    keys.join("__").to_uppercase()
+                )
+            } else {
+                place
+            };
             return format!("{}: unknown key (in {place}); known here are: {}", keys.join("."), expected.join(", "));
         }
         format!("{}: {} (in {place})", keys.join("."), error.kind)

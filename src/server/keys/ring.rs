@@ -131,6 +131,9 @@ impl KeyRing {
             files::remove(&self.settings.dir, &file);
         }
         self.remove_files_out_of_use(&state);
+        if !self.has_next() {
+            tracing::warn!("there is no next key to rotate to: put a second RSA key into the folder of keys");
+        }
         Ok(())
     }
 

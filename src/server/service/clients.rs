@@ -23,6 +23,8 @@ use super::{Caller, CatalogSnapshot, Service};
 const MAX_LABELS: usize = 64;
 /// The longest that a secret can be told to live: ten years.
 const MAX_SECRET_TTL: u64 = 10 * 366 * 24 * 3600;
+/// What is said in the place of an id that is none.
+const NO_SUCH_ID: &str = "with that client_id (its name will not do; `mintage client list` has both)";
 /// How often a change is tried again on what somebody else has changed meanwhile.
 const MAX_TRIES: usize = 16;
 
@@ -254,8 +256,8 @@ impl Service {
     async fn existing(&self, id: &str) -> Result<Client, Error> {
         // What is not an id is not repeated: people paste secrets there.
         let absent = |name: &str| Error::NotFound { what: "client", name: name.to_owned() };
-        let parsed = ClientId::parse(id).map_err(|_| absent("of that name"))?;
-        self.store.client(&parsed).await?.ok_or_else(|| absent("of that name"))
+        let parsed = ClientId::parse(id).map_err(|_| absent(NO_SUCH_ID))?;
+        self.store.client(&parsed).await?.ok_or_else(|| absent(NO_SUCH_ID))
     }
 
     /// Changes a client, on its newest revision, until nobody else was faster. `change` gives what it revokes.

@@ -31,7 +31,7 @@ fn an_unknown_variable_is_named() {
     for (variable, name) in [("MINTAGE_FOO", "foo"), ("MINTAGE_STORE__ULR", "store.ulr")] {
         let ran = place.run_with(&["serve", "--listen", "127.0.0.1:0"], &[(variable, "x")]);
         assert_eq!(ran.code, Some(1), "{variable}: {}", ran.err);
-        assert!(ran.err.contains(&format!("{name}: unknown key (in the environment)")), "{}", ran.err);
+        assert!(ran.err.contains(&format!("{name}: unknown key (in the environment, as {variable};")), "{}", ran.err);
     }
     untouched(&place);
 }
