@@ -89,6 +89,17 @@ pub enum ClientStatus {
     Disabled,
 }
 
+impl ClientStatus {
+    /// Its word in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
 /// A client that is to be registered.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -215,6 +226,20 @@ pub enum KeyState {
     Revoked,
     /// Out of use: no token signed with it is left.
     Retired,
+}
+
+impl KeyState {
+    /// Its word in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Active => "active",
+            Self::Retiring => "retiring",
+            Self::Revoked => "revoked",
+            Self::Retired => "retired",
+        }
+    }
 }
 
 /// A signing key.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::{Client, ClientPatch, ClientStatus, NewClient, NewSecret, Page};
 use crate::secret::Environment;
@@ -146,11 +146,6 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     Ok(ExitCode::SUCCESS)
 }
 
-fn status(client: &Client) -> String {
-    // As the API has it, so that both say the same word.
-    serde_json::to_value(client.status).ok().as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
 fn list(global: &Global, items: Vec<Client>) -> Result<(), Failure> {
     if global.json {
         return output::json(&Page { items, next_cursor: None });
@@ -162,7 +157,7 @@ fn list(global: &Global, items: Vec<Client>) -> Result<(), Failure> {
                 client.client_id.clone(),
                 client.name.clone(),
                 client.environment.to_string(),
-                status(client),
+                client.status.as_str().to_owned(),
                 client.secrets.len().to_string(),
                 output::or_dash(client.scopes.join(" ")),
             ]
@@ -183,7 +178,7 @@ fn show(global: &Global, client: &Client) -> Result<(), Failure> {
         ("name", client.name.clone()),
         ("project", format!("{}/{}", client.organization, client.project)),
         ("environment", client.environment.to_string()),
-        ("status", status(client)),
+        ("status", client.status.as_str().to_owned()),
         ("scopes", output::or_dash(client.scopes.join(" "))),
         ("ip_allowlist", output::or_dash(client.ip_allowlist.join(" "))),
         ("token_ttl", output::or_dash(client.token_ttl.map(|ttl| Span::from_secs(ttl).to_string()))),

@@ -69,18 +69,11 @@ fn table(keys: &[Key]) -> String {
     let rows: Vec<_> = keys
         .iter()
         .map(|key| {
-            let state = match key.state {
-                KeyState::Next => "next",
-                KeyState::Active => "active",
-                KeyState::Retiring => "retiring",
-                KeyState::Revoked => "revoked",
-                KeyState::Retired => "retired",
-            };
             let time = |at: Option<crate::clock::Rfc3339>| output::or_dash(at.map(|at| at.0.to_string()));
             [
                 key.kid.clone(),
                 key.algorithm.clone(),
-                state.to_owned(),
+                key.state.as_str().to_owned(),
                 key.created_at.0.to_string(),
                 time(key.activates_at),
                 time(key.retires_at),

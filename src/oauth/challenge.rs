@@ -1,6 +1,5 @@
 //! The `WWW-Authenticate` of refusals (RFC 6750 §3, RFC 9728 §5.1).
 
-use crate::reason::Reason;
 use crate::scope::ScopeSet;
 
 /// The realm that all challenges name.
@@ -36,7 +35,6 @@ pub fn bearer_invalid_token(description: &str) -> String {
 /// For a token that lacks scopes.
 #[must_use]
 pub fn bearer_insufficient_scope(needed: &ScopeSet) -> String {
-    debug_assert_eq!(Reason::InsufficientScope.rfc_code(), Some("insufficient_scope"));
     // A scope has neither a quote nor a backslash in it.
     format!("Bearer error=\"insufficient_scope\", scope=\"{needed}\"")
 }

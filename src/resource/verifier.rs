@@ -149,12 +149,6 @@ impl Verifier {
         }
     }
 
-    /// The time by the verifier's clock.
-    #[must_use]
-    pub fn now(&self) -> UnixTime {
-        self.clock.now()
-    }
-
     /// Verifies `token`.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ pub struct PeerUser(pub Option<u32>);
 pub struct AdminSocket {
     /// What accepts.
     pub listener: UnixListener,
-    file: SocketFile,
+    _file: SocketFile,
 }
 
 #[derive(Debug)]
@@ -60,12 +60,6 @@ impl AdminSocket {
             Ok(listener)
         });
         drop(fs::remove_dir_all(&closed));
-        Ok(Self { listener: bound?, file: SocketFile(path.to_owned()) })
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.file.0
+        Ok(Self { listener: bound?, _file: SocketFile(path.to_owned()) })
     }
 }

@@ -18,7 +18,7 @@ use crate::server::store::{Store, StoreError};
 
 use super::files::{self, KeyFile, KeyFileError};
 use super::schedule;
-use super::snapshot::{Published, Snapshot, signers, state_name};
+use super::snapshot::{Published, Snapshot, signers};
 
 /// Why the keys could not be brought where they should be.
 #[derive(Debug, thiserror::Error)]
@@ -362,7 +362,7 @@ impl KeyRing {
 fn states(records: &[KeyRecord]) -> Value {
     records
         .iter()
-        .map(|record| (record.kid.clone(), json!(state_name(record.state))))
+        .map(|record| (record.kid.clone(), json!(record.state.as_str())))
         .collect::<serde_json::Map<_, _>>()
         .into()
 }

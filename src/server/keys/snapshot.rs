@@ -71,7 +71,7 @@ pub(super) fn signers(
         let path = dir.join(&record.file);
         let file = found.iter().find(|file| file.name == record.file).ok_or_else(|| KeyFileError::Missing {
             kid: record.kid.clone(),
-            state: state_name(record.state),
+            state: record.state.as_str(),
             path: path.clone(),
         })?;
         if file.kid != record.kid {
@@ -80,14 +80,4 @@ pub(super) fn signers(
         signers.push(Arc::new(file.signer(record.algorithm)?));
     }
     Ok(signers)
-}
-
-pub(super) fn state_name(state: KeyState) -> &'static str {
-    match state {
-        KeyState::Next => "next",
-        KeyState::Active => "active",
-        KeyState::Retiring => "retiring",
-        KeyState::Revoked => "revoked",
-        KeyState::Retired => "retired",
-    }
 }

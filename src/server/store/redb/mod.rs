@@ -8,7 +8,7 @@ mod writer;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -38,7 +38,6 @@ pub struct RedbStore {
     database: Shared,
     writer: Writer,
     reads: Arc<Semaphore>,
-    path: PathBuf,
 }
 
 impl RedbStore {
@@ -51,13 +50,7 @@ impl RedbStore {
         let (database, fresh) = open::open_or_create(path, seed, now)?;
         let database: Shared = Arc::new(RwLock::new(Some(database)));
         let writer = Writer::start(Arc::clone(&database), path.to_owned()).map_err(OpenError::io(path))?;
-        Ok((Self { database, writer, reads: Arc::new(Semaphore::new(MAX_READS)), path: path.to_owned() }, fresh))
-    }
-
-    /// The file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+        Ok((Self { database, writer, reads: Arc::new(Semaphore::new(MAX_READS)) }, fresh))
     }
 
     /// Runs `read` on a consistent snapshot, off the async threads.
