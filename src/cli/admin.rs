@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::client::{read_bounded, unix_client};
+use crate::fetch::{read_bounded, unix_client};
 use crate::server::config::Overrides;
 
 use super::{Failure, Global};

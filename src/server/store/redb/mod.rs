@@ -2,6 +2,7 @@
 
 mod check;
 mod open;
+mod revocations;
 mod tables;
 mod verbs;
 mod writer;
