@@ -113,18 +113,24 @@ pub struct ProtectedResourceMetadata {
     /// Header alone.
     pub bearer_methods_supported: [&'static str; 1],
     /// Its scopes.
-    pub scopes_supported: &'static [&'static str],
+    pub scopes_supported: Vec<String>,
 }
 
 impl ProtectedResourceMetadata {
     /// Of the service's own routes: the audience is the issuer.
     #[must_use]
     pub fn of_issuer(issuer: &str) -> Self {
+        Self::new(issuer, issuer, crate::scope::BUILT_IN.map(str::to_owned).into())
+    }
+
+    /// Of an API whose tokens `issuer` issues.
+    #[must_use]
+    pub fn new(issuer: &str, resource: &str, scopes: Vec<String>) -> Self {
         Self {
-            resource: issuer.to_owned(),
+            resource: resource.to_owned(),
             authorization_servers: [issuer.to_owned()],
             bearer_methods_supported: ["header"],
-            scopes_supported: &crate::scope::BUILT_IN,
+            scopes_supported: scopes,
         }
     }
 }

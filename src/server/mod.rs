@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod error;
+pub mod guards;
 pub mod http;
 pub mod keys;
 pub mod model;

@@ -14,6 +14,7 @@ use crate::crypto::entropy::{Entropy, SystemEntropy};
 use crate::source_ip::SourcePolicy;
 
 use super::config::Config;
+use super::guards::Guards;
 use super::http::{self, AdminSocket, App};
 use super::keys::{KeyRing, KeyRingError, Settings as KeySettings};
 use super::service::{LEEWAY, Quickstart, Service, Settings};
@@ -44,6 +45,9 @@ pub enum StartError {
     /// The store, once open.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A guard of the configuration.
+    #[error("the configuration cannot be used:\n{0}")]
+    Guard(String),
     /// The keys.
     #[error(transparent)]
     Keys(#[from] KeyRingError),
@@ -95,6 +99,7 @@ impl Server {
     /// [`StartError`]. What is there and cannot be used is never replaced.
     pub async fn start(config: &Config, parts: Parts, quickstart: bool) -> Result<Self, StartError> {
         let Parts { clock, entropy } = parts;
+        let guards = Guards::new(&config.guard).map_err(StartError::Guard)?;
         let mut seed = [0; 32];
         entropy.fill(&mut seed).map_err(|error| StartError::First(error.to_string()))?;
         let (path, now) = (config.store_path(), clock.now());
@@ -123,7 +128,7 @@ impl Server {
             trusted_proxies: config.network.trusted_proxies.clone(),
             header: config.network.client_ip_header,
         };
-        let app = App::new(Arc::clone(&service), sources, config.limits.failed_auth.delay.duration());
+        let app = App::new(Arc::clone(&service), sources, guards, config.limits.failed_auth.delay.duration());
         let socket = AdminSocket::bind(&config.admin.socket)
             .map_err(|source| StartError::Socket { path: config.admin.socket.clone(), source })?;
         let quickstart = if quickstart && address.ip().to_canonical().is_loopback() {

@@ -13,8 +13,9 @@ struct Route {
 }
 
 const OPEN: [u16; 5] = [200; 5];
+const ANY: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-const ROUTES: [Route; 13] = [
+const ROUTES: [Route; 16] = [
     // The token endpoint takes client credentials: no bearer token is any.
     Route { path: "/oauth/token", methods: &["POST"], statuses: [401; 5] },
     Route { path: "/oauth/introspect", methods: &["POST"], statuses: [401; 5] },
@@ -27,6 +28,10 @@ const ROUTES: [Route; 13] = [
     // Any good token will do.
     Route { path: "/api/v1/whoami", methods: &["GET"], statuses: [401, 400, 401, 200, 200] },
     Route { path: "/api/v1/projects", methods: &["GET"], statuses: [401, 400, 401, 403, 200] },
+    // The proxy's question about the caller's credentials, whatever the method.
+    Route { path: "/forward-auth", methods: &ANY, statuses: [401, 400, 401, 403, 200] },
+    Route { path: "/forward-auth/g/{guard}", methods: &ANY, statuses: [404; 5] },
+    Route { path: "/forward-auth/g/{guard}/{*rest}", methods: &ANY, statuses: [404; 5] },
     Route { path: "/errors/{reason}", methods: &["GET"], statuses: OPEN },
     Route { path: "/healthz", methods: &["GET"], statuses: OPEN },
     Route { path: "/readyz", methods: &["GET"], statuses: OPEN },
@@ -72,8 +77,11 @@ async fn every_route_with_every_kind_of_credentials() {
     let credentials =
         [None, Some("Bearer not a token".to_owned()), bearer(&expired), bearer(&wrong_scope), bearer(&right)];
     for route in &ROUTES {
-        let path = route.path.replace("{reason}", "no_credentials");
-        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+        let mut path = route.path.replace("{reason}", "no_credentials").replace("{*rest}", "orders");
+        if path == "/forward-auth" {
+            path.push_str("?scope=mintage:projects:read");
+        }
+        for method in ANY {
             for (kind, authorization) in credentials.iter().enumerate() {
                 let mut request = app
                     .http

@@ -2,6 +2,7 @@
 //!
 //! Responsible for: what an operator can set. Never: reading it anywhere but in [`load`].
 
+mod guard;
 mod limits;
 mod load;
 mod span;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::jose::Algorithm;
 use crate::source_ip::{Allowlist, ClientIpHeader};
 
+pub use guard::{Guard, RequestFrom, Rule};
 pub use limits::{FailedAuth, Limits};
 pub use load::{ConfigError, Overrides, load};
 pub use span::Span;
@@ -40,6 +42,9 @@ pub struct Config {
     pub limits: Limits,
     /// Logs.
     pub telemetry: Telemetry,
+    /// Policies of forward-auth.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guard: Vec<Guard>,
 }
 
 impl Default for Config {
@@ -54,6 +59,7 @@ impl Default for Config {
             admin: Admin::default(),
             limits: Limits::default(),
             telemetry: Telemetry::default(),
+            guard: Vec::new(),
         }
     }
 }
@@ -212,7 +218,10 @@ impl Config {
         shown.issuer = Some(self.issuer_at(self.listen));
         shown.store.url = redact_userinfo(&self.store.url);
         let mut out = String::new();
-        flatten("", &serde_json::to_value(shown).unwrap_or_default(), &mut out);
+        flatten("", &serde_json::to_value(&shown).unwrap_or_default(), &mut out);
+        for guard in &shown.guard {
+            tables("guard", &serde_json::to_value(guard).unwrap_or_default(), &mut out);
+        }
         out
     }
 
@@ -243,7 +252,20 @@ fn flatten(prefix: &str, value: &serde_json::Value, out: &mut String) {
                 flatten(&key, value, out);
             }
         }
+        // Tables of their own, at the end.
+        serde_json::Value::Array(items) if items.iter().any(serde_json::Value::is_object) => {}
         // JSON's strings, numbers and arrays of strings are TOML's.
         value => out.push_str(&format!("{prefix} = {value}\n")),
+    }
+}
+
+/// An array's tables, each under its own heading.
+fn tables(heading: &str, value: &serde_json::Value, out: &mut String) {
+    out.push_str(&format!("\n[[{heading}]]\n"));
+    flatten("", value, out);
+    for (name, value) in value.as_object().into_iter().flatten() {
+        for item in value.as_array().into_iter().flatten().filter(|item| item.is_object()) {
+            tables(&format!("{heading}.{name}"), item, out);
+        }
     }
 }

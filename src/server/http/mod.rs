@@ -9,6 +9,7 @@ mod client_form;
 mod clients;
 mod errors;
 mod extract;
+mod forward_auth;
 mod health;
 mod introspect;
 mod keys;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 
 use crate::oauth::metadata::{
     self, AUTHORIZATION_SERVER_PATH, INTROSPECTION_PATH, JWKS_PATH, OPENID_CONFIGURATION_PATH, PROTECTED_RESOURCE_PATH,
@@ -35,6 +36,7 @@ use crate::resource::{Guard, GuardLayer, RequireScopes};
 use crate::scope::{Scope, ScopeSet};
 use crate::source_ip::SourcePolicy;
 
+use super::guards::Guards;
 use super::service::Service;
 
 pub use admin_socket::{AdminSocket, PeerUser};
@@ -65,8 +67,12 @@ pub struct Shared {
     pub documents: Arc<well_known::Documents>,
     /// The URI below which the kinds of problem are described.
     pub errors_base: Arc<str>,
+    /// The guards of the configuration.
+    pub guards: Guards,
+    /// What all guards have in common.
+    pub guard: Guard,
     /// The URL of the protected resource's metadata.
-    resource_metadata: Arc<str>,
+    pub resource_metadata: Arc<str>,
 }
 
 /// The scope that lists projects.
@@ -75,19 +81,29 @@ const PROJECTS_READ: &str = "mintage:projects:read";
 impl App {
     /// Everything that the routes of `service` need.
     #[must_use]
-    pub fn new(service: Arc<Service>, sources: SourcePolicy, failed_auth_delay: Duration) -> Self {
+    pub fn new(service: Arc<Service>, sources: SourcePolicy, guards: Guards, failed_auth_delay: Duration) -> Self {
         let issuer = Arc::clone(&service.settings().issuer);
+        let resource_metadata: Arc<str> = url::Url::parse(&issuer)
+            .map_or_else(
+                |_| endpoint(&issuer, PROTECTED_RESOURCE_PATH),
+                |url| metadata::well_known(&url, PROTECTED_RESOURCE_PATH).to_string(),
+            )
+            .into();
+        let errors_base: Arc<str> = endpoint(&issuer, "/errors").into();
+        let sources = Arc::new(sources);
+        let guard = Guard::new(Arc::clone(service.verifier()))
+            .observer(Arc::clone(&service) as _)
+            .sources(Arc::clone(&sources))
+            .resource_metadata(Arc::clone(&resource_metadata))
+            .errors_base(Arc::clone(&errors_base));
         Self(Arc::new(Shared {
             documents: Arc::new(well_known::Documents::new(&issuer, service.keys().algorithms())),
-            resource_metadata: url::Url::parse(&issuer)
-                .map_or_else(
-                    |_| endpoint(&issuer, PROTECTED_RESOURCE_PATH),
-                    |url| metadata::well_known(&url, PROTECTED_RESOURCE_PATH).to_string(),
-                )
-                .into(),
-            errors_base: endpoint(&issuer, "/errors").into(),
-            sources: Arc::new(sources),
+            resource_metadata,
+            errors_base,
+            sources,
             failed_auth_delay,
+            guards,
+            guard,
             service,
         }))
     }
@@ -100,12 +116,7 @@ impl App {
             // What cannot be named cannot be held.
             Some(Err(_)) => RequireScopes::Any(ScopeSet::default()),
         };
-        let guard = Guard::new(Arc::clone(self.service.verifier()))
-            .scopes(scopes)
-            .observer(Arc::clone(&self.service) as _)
-            .sources(Arc::clone(&self.sources))
-            .resource_metadata(Arc::clone(&self.resource_metadata))
-            .errors_base(Arc::clone(&self.errors_base));
+        let guard = self.guard.clone().scopes(scopes);
         route
             .layer(GuardLayer::new(guard))
             .layer(axum::middleware::from_fn_with_state(self.clone(), extract::refuse_token_in_body))
@@ -143,6 +154,9 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
         .route(JWKS_PATH, get(well_known::jwks))
         .route("/api/v1/whoami", app.guarded(get(whoami::show), None))
         .route("/api/v1/projects", app.guarded(get(projects::list), Some(PROJECTS_READ)))
+        .route("/forward-auth", any(forward_auth::by_query))
+        .route("/forward-auth/g/{guard}", any(forward_auth::by_guard))
+        .route("/forward-auth/g/{guard}/{*rest}", any(forward_auth::by_guard))
         .route("/errors/{reason}", get(errors::show))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

@@ -4,11 +4,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
+use crate::oauth::form;
 use crate::oauth::metadata::{AuthorizationServerMetadata, ProtectedResourceMetadata};
+use crate::server::error::Error;
 
 use super::App;
+use super::render::Fault;
 
 /// The documents that do not change while the service runs.
 #[derive(Debug)]
@@ -39,9 +42,22 @@ pub(super) async fn authorization_server(State(app): State<App>) -> Response {
     json(app.documents.authorization_server.clone())
 }
 
-/// RFC 9728.
-pub(super) async fn protected_resource(State(app): State<App>) -> Response {
-    json(app.documents.protected_resource.clone())
+/// RFC 9728: of the service's own routes, or with `?resource=` of an API that is registered here.
+pub(super) async fn protected_resource(State(app): State<App>, uri: Uri) -> Response {
+    let pairs = form::decode_pairs(uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
+    let Some((_, resource)) = pairs.into_iter().find(|(name, _)| name == "resource") else {
+        return json(app.documents.protected_resource.clone());
+    };
+    match app.service.protected_resource(&resource) {
+        Some(metadata) => json(serde_json::to_vec(&metadata).unwrap_or_default().into()),
+        None => Fault::new(&app, Error::NotFound { what: "API", name: resource }).into_response(),
+    }
+}
+
+/// The URL of the metadata of an API.
+pub(super) fn protected_resource_of(app: &App, identifier: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("resource", identifier).finish();
+    format!("{}?{query}", app.resource_metadata)
 }
 
 /// The public keys (RFC 7517 §5).

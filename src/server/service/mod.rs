@@ -4,6 +4,7 @@
 //! subject; `http/` mirrors them by name.
 
 mod apis;
+mod audiences;
 mod authenticate;
 mod catalog;
 mod client_cache;

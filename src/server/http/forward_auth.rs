@@ -1,0 +1,203 @@
+//! `/forward-auth`: what a proxy asks about a request that somebody else's service is to answer.
+//!
+//! The request is never read beyond its head: a proxy may announce a body that it does not send.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+
+use crate::oauth::form;
+use crate::resource::{AccessToken, Guard, Refusal, Refused};
+use crate::scope::ScopeSet;
+use crate::server::error::Error;
+use crate::server::guards::Policy;
+use crate::source_ip::Peer;
+
+use super::render::Fault;
+use super::{App, well_known};
+
+/// The path below which the guards of the configuration are.
+const GUARDS: &str = "/forward-auth/g/";
+
+/// The policy of the query, as nginx and Caddy send it: `scope`, `audience`, and `status` for nginx.
+pub(super) async fn by_query(State(app): State<App>, request: Request) -> Response {
+    let asked = Asked::read(request.uri().query()).and_then(|asked| Ok((audiences(&app, &asked.policy)?, asked)));
+    let (audiences, asked) = match asked {
+        Ok(asked) => asked,
+        // A mistake of whoever wrote the proxy's configuration: never folded, so that it is seen.
+        Err(error) => return Fault::new(&app, error).into_response(),
+    };
+    let guard = guard_of(&app, &asked.policy, audiences);
+    let answer = decide(&app, &guard, request.headers(), peer(&request), |token| Ok(token));
+    if asked.for_nginx { folded(answer) } else { answer }
+}
+
+/// The policy of a guard of the configuration. The query is not read.
+pub(super) async fn by_guard(State(app): State<App>, request: Request) -> Response {
+    let fault = |error| Fault::new(&app, error).into_response();
+    let behind = request.uri().path().strip_prefix(GUARDS).unwrap_or_default();
+    let (name, path) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
+    let Some(guard) = app.guards.get(name) else {
+        return fault(Error::NotFound { what: "guard", name: name.chars().take(64).collect() });
+    };
+    let peer = peer(&request);
+    if !peer.is_some_and(|peer| app.sources.trusted_proxies.contains(peer)) {
+        let who = peer.map_or_else(|| "it".to_owned(), |peer| peer.to_canonical().to_string());
+        return fault(Error::Malformed(format!(
+            "a guard takes method and path from a trusted proxy alone, and {who} is not in network.trusted_proxies"
+        )));
+    }
+    let guarded = match guard.request(request.method(), path, request.headers()) {
+        Ok(guarded) => guarded,
+        Err(detail) => return fault(Error::Malformed(detail)),
+    };
+    let (policy, covered) = match guard.policy(&guarded) {
+        Some(policy) => (policy, true),
+        None => (guard.uncovered(), false),
+    };
+    let audiences = match audiences(&app, policy) {
+        Ok(audiences) => audiences,
+        Err(error) => return fault(error),
+    };
+    let rule = |token| match covered {
+        true => Ok(token),
+        false => Err(Refusal::NoRule { method: guarded.method.to_string(), path: guarded.path.clone() }),
+    };
+    decide(&app, &guard_of(&app, policy, audiences), request.headers(), peer, rule)
+}
+
+fn peer(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<Peer>().map(|peer| peer.0)
+}
+
+/// The audiences of a policy: its own, or what follows from its scopes.
+fn audiences(app: &App, policy: &Policy) -> Result<Vec<Arc<str>>, Error> {
+    let of_scopes = app.service.audiences_of(&policy.scopes)?;
+    Ok(policy.audience.clone().map_or(of_scopes, |audience| vec![audience]))
+}
+
+/// The guard of a policy, which points a request without credentials to the metadata of the API that it is for.
+fn guard_of(app: &App, policy: &Policy, audiences: Vec<Arc<str>>) -> Guard {
+    let api = audiences.iter().find(|audience| app.service.protected_resource(audience).is_some()).cloned();
+    let guard = policy.guard(&app.guard, audiences);
+    match api {
+        Some(api) => guard.resource_metadata(well_known::protected_resource_of(app, &api)),
+        None => guard,
+    }
+}
+
+fn decide(
+    app: &App,
+    guard: &Guard,
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+    rule: impl FnOnce(AccessToken) -> Result<AccessToken, Refusal>,
+) -> Response {
+    // The query is the proxy's, and has been read.
+    let decided = guard.decide(&Uri::from_static("/"), headers, peer).and_then(|(token, source)| {
+        let client_id = Some(token.client_id().to_owned());
+        rule(token).map_err(|refusal| Refused { refusal, source, client_id })
+    });
+    match decided {
+        Ok(token) => identity(&token),
+        Err(refused) => {
+            let (reason, request_id) = (refused.reason(), app.service.request_id());
+            let id = HeaderValue::try_from(request_id.as_str());
+            let mut response: Response = guard.answer(refused, request_id);
+            let headers = response.headers_mut();
+            headers.insert(REASON, HeaderValue::from_static(reason.as_str()));
+            if let Ok(id) = id {
+                headers.insert(REQUEST_ID, id);
+            }
+            response
+        }
+    }
+}
+
+const REASON: HeaderName = HeaderName::from_static("x-auth-reason");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-auth-request-id");
+const STATUS: HeaderName = HeaderName::from_static("x-auth-status");
+
+/// Who it is. All of these are always there: a proxy that copies what is there would else let a stranger's own through.
+fn identity(token: &AccessToken) -> Response {
+    let claims = token.claims();
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let identity = [
+        ("x-auth-client-id", claims.client_id.clone()),
+        ("x-auth-scope", claims.scopes.to_string()),
+        ("x-auth-org", text(&claims.organization)),
+        ("x-auth-project", text(&claims.project)),
+        ("x-auth-env", text(&claims.environment)),
+    ];
+    let mut response = StatusCode::OK.into_response();
+    for (name, value) in identity {
+        let value = HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(""));
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// nginx lets 401 and 403 through, and makes 500 of all else. What brings a challenge becomes 401, which keeps it.
+fn folded(mut response: Response) -> Response {
+    let status = response.status();
+    if !status.is_client_error() {
+        return response;
+    }
+    let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
+    *response.status_mut() = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => status,
+        _ if challenged => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::FORBIDDEN,
+    };
+    response.headers_mut().insert(STATUS, HeaderValue::from(status.as_u16()));
+    response
+}
+
+/// What a query asks for.
+struct Asked {
+    policy: Policy,
+    for_nginx: bool,
+}
+
+impl Asked {
+    fn read(query: Option<&str>) -> Result<Self, Error> {
+        let malformed = |detail: String| Error::Malformed(detail);
+        let pairs = form::decode_pairs(query.unwrap_or_default().as_bytes())
+            .ok_or_else(|| malformed("the query is not form-encoded UTF-8".to_owned()))?;
+        let (mut scope, mut audience, mut status) = (None, None, None);
+        for (name, value) in pairs {
+            let place = match name.as_str() {
+                "scope" => &mut scope,
+                "audience" => &mut audience,
+                "status" => &mut status,
+                _ => {
+                    let known = "the parameters here are scope, audience and status, and another one was sent";
+                    return Err(malformed(known.to_owned()));
+                }
+            };
+            if place.replace(value).is_some() {
+                return Err(malformed(format!("the parameter {name} was sent more than once")));
+            }
+        }
+        let for_nginx = match status.as_deref() {
+            None => false,
+            Some("nginx") => true,
+            Some(_) => return Err(malformed("status can be nginx, and nothing else".to_owned())),
+        };
+        let scopes = match scope.as_deref() {
+            None => ScopeSet::default(),
+            Some(text) => ScopeSet::parse(text).map_err(|error| malformed(format!("scope: {error}")))?,
+        };
+        let audience = audience.filter(|audience| !audience.is_empty());
+        if scopes.is_empty() && audience.is_none() {
+            return Err(malformed("name a scope, or an audience, or both: what the request needs".to_owned()));
+        }
+        let policy = Policy { scopes, audience: audience.map(Arc::from), ..Policy::default() };
+        Ok(Self { policy, for_nginx })
+    }
+}
