@@ -13,6 +13,7 @@
 //! | `ORDERS_TRUSTED_PROXIES` | none | CIDRs, with commas between, whose `X-Forwarded-For` is believed |
 
 use std::error::Error;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -69,7 +70,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/health", get(health))
         .with_state(Orders::default());
     let listener = tokio::net::TcpListener::bind(setting("ORDERS_LISTEN", "127.0.0.1:3000")).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    writeln!(std::io::stdout(), "listening on http://{address}")?;
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }

@@ -32,7 +32,7 @@ pub(super) async fn by_query(State(app): State<App>, request: Request) -> Respon
         Err(error) => return Fault::new(&app, error).into_response(),
     };
     let guard = guard_of(&app, &asked.policy, audiences);
-    let answer = decide(&app, &guard, request.headers(), peer(&request), |token| Ok(token));
+    let answer = decide(&app, &guard, request.headers(), peer(&request), Ok);
     if asked.for_nginx { folded(answer) } else { answer }
 }
 
