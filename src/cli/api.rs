@@ -38,7 +38,8 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     match command {
         Command::Create { identifier, scopes, name, token_ttl } => {
             let scopes = scopes.into_iter().map(|name| ScopeDefinition { name, description: String::new() }).collect();
-            let new = NewApi { identifier, name, scopes, token_ttl: token_ttl.map(Span::as_secs) };
+            let new =
+                NewApi { identifier, name, scopes, token_ttl: token_ttl.map(Span::as_secs), introspectors: Vec::new() };
             show(global, &admin.post("apis", &new).await?)?;
         }
         Command::List => {

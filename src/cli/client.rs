@@ -129,10 +129,10 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
         }
         Command::Revoke { id } => show(global, &admin.post(&format!("{}/revoke", path(&id)), &json!({})).await?)?,
         Command::Enable { id } => {
-            show(global, &admin.patch(&path(&id), &ClientPatch { status: ClientStatus::Active }).await?)?;
+            show(global, &admin.patch(&path(&id), &status(ClientStatus::Active)).await?)?;
         }
         Command::Disable { id } => {
-            show(global, &admin.patch(&path(&id), &ClientPatch { status: ClientStatus::Disabled }).await?)?;
+            show(global, &admin.patch(&path(&id), &status(ClientStatus::Disabled)).await?)?;
         }
         Command::Delete { id } => {
             admin.delete(&path(&id)).await?;
@@ -213,4 +213,8 @@ fn show(global: &Global, client: &Client) -> Result<(), Failure> {
         output::note("\nThe client_secret is shown this once, and cannot be had again: keep it now.");
     }
     Ok(())
+}
+
+fn status(status: ClientStatus) -> ClientPatch {
+    ClientPatch { status: Some(status), ..ClientPatch::default() }
 }
