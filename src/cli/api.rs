@@ -36,6 +36,7 @@ pub(super) enum Command {
         identifier: String,
     },
     /// Change an API
+    #[command(override_usage = "mintage api update [OPTIONS] <IDENTIFIER>")]
     Update {
         /// Its identifier
         identifier: String,

@@ -50,7 +50,7 @@ async fn an_api_is_changed_and_remembers_it() {
     let new = json!({"identifier": "https://b.example", "introspectors": [caller.id, client.id]});
     assert_eq!(ask(&app, "POST", "apis", &new).await.1["introspectors"], json!([caller.id, client.id]));
     let app = app.restart().await;
-    assert_eq!(app.service.api(ORDERS).unwrap().introspectors, [client.id.clone()]);
+    assert_eq!(app.service.api(ORDERS).unwrap().introspectors, std::slice::from_ref(&client.id));
     app.service
         .update_api(ORDERS, &ApiPatch { name: Some("O".to_owned()), ..ApiPatch::default() }, &app.caller())
         .await

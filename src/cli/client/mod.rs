@@ -26,6 +26,7 @@ pub(super) enum Command {
         id: String,
     },
     /// Change a client; what takes from what it may do cuts its tokens off
+    #[command(override_usage = "mintage client update [OPTIONS] <ID>")]
     Update(update::Update),
     /// Give a client a new secret, shown once; the old ones end when the overlap does
     Rotate {
@@ -141,7 +142,13 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
             let new = NewSecret { overlap: Some(overlap.as_secs()), secret_ttl: secret_ttl.map(Span::as_secs) };
             show(global, &admin.post(&format!("{}/secrets", path(&id)), &new).await?)?;
         }
-        Command::Update(update) => show(global, &update::run(&admin, &path(&update.id), update).await?)?,
+        Command::Update(update) => {
+            let (client, tokens) = update::run(&admin, &path(&update.id), update).await?;
+            show(global, &client)?;
+            if let Some(tokens) = tokens {
+                output::note(tokens);
+            }
+        }
         Command::Withdraw { id, secret_id, cut_tokens } => {
             let query = if cut_tokens { "?cut_tokens=true" } else { "" };
             let path = format!("{}/secrets/{}{query}", path(&id), segment(&secret_id));

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Client, ClientPatch};
+use crate::cli::Failure;
 use crate::cli::admin::Admin;
 use crate::cli::edit::{edited, missing};
-use crate::cli::{Failure, output};
 use crate::server::config::Span;
 use crate::source_ip::Allowlist;
 
@@ -63,19 +63,18 @@ struct Changes {
     remove_label: Vec<String>,
 }
 
-/// Changes the client at `path`, and says on stderr what became of its tokens where that is in question.
-pub(super) async fn run(admin: &Admin, path: &str, update: Update) -> Result<Client, Failure> {
+/// Changes the client at `path`. Where the change was one that cuts tokens off, the second value says what became of
+/// them.
+pub(super) async fn run(admin: &Admin, path: &str, update: Update) -> Result<(Client, Option<&'static str>), Failure> {
     let before: Client = admin.get(path).await?;
     let patch = update.changes.patch(&before)?;
     let query = if update.keep_tokens { "?keep_tokens=true" } else { "" };
     let client: Client = admin.patch(&format!("{path}{query}"), &patch).await?;
-    if is_narrower(&client, &before) {
-        output::note(match update.keep_tokens {
-            false => "Every token that it held is cut off; it has to fetch new ones.\n",
-            true => "The tokens that it holds are kept: until they expire they say what they said.\n",
-        });
-    }
-    Ok(client)
+    let note = is_narrower(&client, &before).then_some(match update.keep_tokens {
+        false => "\nEvery token that it held is cut off: it has to fetch new ones.",
+        true => "\nThe tokens that it holds are kept: until they expire they say what they said.",
+    });
+    Ok((client, note))
 }
 
 /// Whether this was a change that cuts tokens off.

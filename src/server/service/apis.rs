@@ -85,7 +85,7 @@ impl Service {
         Ok(api.shown())
     }
 
-    /// Changes an API as the merge patch says (RFC 7396). What leaves it as it is leaves no record.
+    /// Changes an API as the merge patch says (RFC 7396). A patch that names nothing leaves no record.
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::NotFound`], or what the store says.
@@ -95,6 +95,9 @@ impl Service {
         patch: &api::ApiPatch,
         caller: &Caller,
     ) -> Result<api::Api, Error> {
+        if *patch == api::ApiPatch::default() {
+            return self.api(identifier);
+        }
         for _ in 0..MAX_TRIES {
             let before = self.known_api(identifier)?;
             let mut after = Api::clone(&before);
@@ -112,9 +115,6 @@ impl Service {
             }
             if !errors.is_empty() {
                 return Err(Error::InvalidFields(errors));
-            }
-            if after == *before {
-                return Ok(before.shown());
             }
             after.revision += 1;
             let change = self.change(caller, "api.update", identifier, json!(before.shown()), json!(after.shown()));

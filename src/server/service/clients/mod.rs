@@ -165,8 +165,7 @@ impl Service {
         self.store.client(&parsed).await?.ok_or_else(|| absent(NO_SUCH_ID))
     }
 
-    /// Changes a client, on its newest revision, until nobody else was faster. `change` gives what it revokes. What
-    /// leaves the client as it is and revokes nothing is no change, and leaves no record.
+    /// Changes a client, on its newest revision, until nobody else was faster. `change` gives what it revokes.
     async fn change_client(
         &self,
         id: &str,
@@ -179,13 +178,9 @@ impl Service {
             let now = self.clock.now();
             let mut client = before.clone();
             let revoked = change(&mut client, now)?;
-            let shown_before = json!(before.shown(|_| None));
-            if revoked.is_empty() && json!(client.shown(|_| None)) == shown_before {
-                return Ok(before);
-            }
             client.updated_at = now;
             client.revision += 1;
-            let record = self.change(caller, action, id, shown_before, json!(client.shown(|_| None)));
+            let record = self.change(caller, action, id, json!(before.shown(|_| None)), json!(client.shown(|_| None)));
             let done = self.store.save_client(client.clone(), before.revision, revoked.clone(), record).await;
             self.clients.forget(&client.client_id);
             match done {

@@ -12,7 +12,8 @@ use super::{Caller, Service};
 
 impl Service {
     /// Changes a client as the merge patch says (RFC 7396). Disabling it, taking a scope away and narrowing its
-    /// allowlist cut off every token it holds; with `keep_tokens` the last two leave them be.
+    /// allowlist cut off every token it holds; with `keep_tokens` the last two leave them be. A patch that names nothing
+    /// leaves no record.
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::NotFound`], or what the store says.
@@ -26,6 +27,9 @@ impl Service {
         if keep_tokens && patch.status == Some(ClientStatus::Disabled) {
             let detail = "a client that is disabled keeps no tokens; leave keep_tokens out";
             return Err(Error::field("keep_tokens", detail));
+        }
+        if *patch == api::ClientPatch::default() {
+            return self.client(id).await;
         }
         self.patch_client(id, patch, keep_tokens, action(patch), caller).await
     }
