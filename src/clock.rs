@@ -112,11 +112,11 @@ impl Clock for ManualClock {
 }
 
 /// A point on the monotonic clock that something may not happen before.
-#[cfg(feature = "server")]
+#[cfg(any(feature = "client", feature = "resource"))]
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(tokio::time::Instant);
 
-#[cfg(feature = "server")]
+#[cfg(any(feature = "client", feature = "resource"))]
 impl Deadline {
     /// The point `span` from now.
     #[must_use]

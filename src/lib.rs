@@ -10,6 +10,8 @@
 //! `docs/ARCHITECTURE.md` is the map of the house and its rules.
 
 pub mod api;
+#[cfg(any(feature = "client", feature = "resource"))]
+pub mod backoff;
 pub mod clock;
 pub mod crypto;
 pub mod id;
@@ -20,6 +22,9 @@ pub mod reason;
 pub mod scope;
 pub mod secret;
 pub mod source_ip;
+
+#[cfg(any(feature = "client", feature = "resource"))]
+pub mod fetch;
 
 #[cfg(feature = "client")]
 pub mod client;

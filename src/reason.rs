@@ -70,6 +70,12 @@ reasons! {
     /// The token lacks a scope.
     InsufficientScope = "insufficient_scope", FORBIDDEN, Some("insufficient_scope"),
         "The token lacks a scope that is needed here", "Ask the operator to grant the client the scope, then fetch a new token.";
+    /// The token is of another environment than the route.
+    WrongEnvironment = "wrong_environment", FORBIDDEN, Some("access_denied"),
+        "The token is of another environment than this route", "Use a client of the environment that the detail names.";
+    /// The guard has no rule for the method and path.
+    NoRuleMatches = "no_rule_matches", FORBIDDEN, Some("access_denied"),
+        "No rule of the guard covers this method and path", "Check method and path, or ask the operator to add a rule to the guard.";
     /// The address is not allowed; the credential is good.
     IpNotAllowed = "ip_not_allowed", FORBIDDEN, Some("access_denied"),
         "The address is not allowed; the credential itself is good",
@@ -78,6 +84,12 @@ reasons! {
     InvalidClient = "invalid_client", UNAUTHORIZED, Some("invalid_client"),
         "The client could not be authenticated",
         "Check id and secret; the operator finds what really happened in the service's log, under the request_id.";
+    /// The client may not do this to that token.
+    UnauthorizedClient = "unauthorized_client", BAD_REQUEST, Some("unauthorized_client"),
+        "The client may not revoke this token", "Revoke tokens of your own, or as a client that holds mintage:tokens:revoke and reaches the token's project.";
+    /// So many tokens of one client are revoked that the client is better revoked itself.
+    TooManyRevoked = "too_many_revoked", FORBIDDEN, Some("access_denied"),
+        "Too many tokens of this client are revoked already", "Revoke the client, which cuts off every token it holds: mintage client revoke ID.";
     /// Another grant than `client_credentials`.
     UnsupportedGrantType = "unsupported_grant_type", BAD_REQUEST, Some("unsupported_grant_type"),
         "The grant type is not supported", "Send grant_type=client_credentials.";

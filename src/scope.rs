@@ -126,6 +126,11 @@ impl ScopeSet {
         self.0.is_empty()
     }
 
+    /// Takes in the scopes of another set.
+    pub fn extend(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().cloned());
+    }
+
     /// The scopes, in order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Scope> {
         self.0.iter()

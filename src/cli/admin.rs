@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{read_bounded, unix_client};
+use crate::fetch::{read_bounded, unix_client};
 use crate::server::config::Overrides;
 
 use super::{Failure, Global};

@@ -9,9 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::client::{http_client, read_bounded};
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::{HmacKey, TOKEN_ALGORITHMS, VerifyingKey};
+use crate::fetch::{http_client, read_bounded};
 use crate::jose::claims::AccessTokenClaims;
 use crate::jose::jwk::{self, ParsedJwk};
 use crate::jose::{Algorithm, CompactJws};
@@ -183,11 +183,11 @@ fn check_claims(jws: &CompactJws<'_>, issuer: Option<&str>, audience: Option<&st
         .and_then(|all| AccessTokenClaims::from_object(all).map_err(|error| error.to_string()));
     checks.push(Check::of("claims", "all that RFC 9068 asks for, each of its type", &claims));
     let Ok(claims) = claims else { return };
-    if issuer.is_some() {
-        checks.push(Check::of("issuer", "the one that was asked for", &claims.check_parties(issuer, None)));
+    if let Some(issuer) = issuer {
+        checks.push(Check::of("issuer", "the one that was asked for", &claims.check_issuer(issuer)));
     }
-    if audience.is_some() {
-        checks.push(Check::of("audience", "the one that was asked for", &claims.check_parties(None, audience)));
+    if let Some(audience) = audience {
+        checks.push(Check::of("audience", "the one that was asked for", &claims.check_audience(audience)));
     }
     let times = claims.check_times(SystemClock.now(), LEEWAY);
     let good = format!("from {} to {}", claims.not_before.unwrap_or(claims.issued_at), claims.expires_at);

@@ -44,6 +44,12 @@ impl From<crate::client::Error> for Failure {
     }
 }
 
+impl From<crate::fetch::FetchError> for Failure {
+    fn from(error: crate::fetch::FetchError) -> Self {
+        Self::new(error)
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::new(error)

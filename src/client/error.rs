@@ -1,5 +1,7 @@
 //! What can go wrong on the way to a token.
 
+use crate::fetch::FetchError;
+
 /// No token. Carries nothing secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -7,25 +9,9 @@ pub enum Error {
     /// Credentials that are not there, or not readable.
     #[error("{0}")]
     Credentials(String),
-    /// A URL that cannot be used.
-    #[error("a URL here has to be http or https, and has no user or password in it")]
-    BadUrl,
-    /// The metadata is not that of the issuer, or names no token endpoint (RFC 8414 §3.3).
-    #[error("the metadata at {url} {why}")]
-    Discovery {
-        /// Where it was read.
-        url: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The server was not reached, or broke off.
-    #[error("{url} could not be reached: {why}. Does it run there?")]
-    Unreachable {
-        /// The server.
-        url: String,
-        /// What happened.
-        why: String,
-    },
+    /// The endpoint could not be found or reached.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The server refused (RFC 6749 §5.2).
     #[error("the token endpoint refused: {error} ({status}){}", description.as_deref().map(|d| format!(": {d}")).unwrap_or_default() + &request_id.as_deref().map(|id| format!(" [request_id {id}]")).unwrap_or_default())]
     Refused {
@@ -53,9 +39,9 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
+            Self::Fetch(error) => matches!(error, FetchError::Unreachable { .. }),
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::Credentials(_) | Self::BadUrl | Self::Discovery { .. } | Self::BadAnswer { .. } => false,
+            Self::Credentials(_) | Self::BadAnswer { .. } => false,
         }
     }
 }

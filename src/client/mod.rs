@@ -7,11 +7,10 @@ mod credentials;
 mod error;
 mod http;
 
+pub use crate::fetch::http_client;
 pub use credentials::Credentials;
 pub use error::Error;
-#[cfg(feature = "server")]
-pub(crate) use http::unix_client;
-pub use http::{MAX_ANSWER_BYTES, TokenClient, http_client, read_bounded};
+pub use http::TokenClient;
 
 use crate::scope::ScopeSet;
 

@@ -5,6 +5,8 @@ use jsonwebtoken::crypto::JwtVerifier;
 use jsonwebtoken::signature::{Error as SignatureError, Verifier};
 use ring::signature as rs;
 
+use super::{Sha256, sha256_parts};
+
 /// A public key as its JWK members have it, big-endian (RFC 7518 §6, RFC 8037 §2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicKey {
@@ -44,6 +46,7 @@ enum Parsed {
 /// A public key that is ready to verify one algorithm.
 pub struct VerifyingKey {
     algorithm: Algorithm,
+    fingerprint: Sha256,
     key: Parsed,
 }
 
@@ -65,6 +68,7 @@ impl VerifyingKey {
     /// curve asks for: the key decides which algorithms it may serve, never the token.
     #[must_use]
     pub fn new(key: &PublicKey, algorithm: Algorithm) -> Option<Self> {
+        let fingerprint = key.fingerprint();
         let point = |parameters: &'static dyn rs::VerificationAlgorithm, bytes: Vec<u8>| {
             Parsed::Point(rs::UnparsedPublicKey::new(parameters, bytes))
         };
@@ -90,7 +94,27 @@ impl VerifyingKey {
             }
             _ => return None,
         };
-        Some(Self { algorithm, key })
+        Some(Self { algorithm, fingerprint, key })
+    }
+}
+
+impl VerifyingKey {
+    /// What tells the key from any other, whatever it is called.
+    #[must_use]
+    pub fn fingerprint(&self) -> &Sha256 {
+        &self.fingerprint
+    }
+}
+
+impl PublicKey {
+    fn fingerprint(&self) -> Sha256 {
+        // Each kind has members of fixed sizes, or, for RSA, a length before the first.
+        match self {
+            Self::P256 { x, y } => sha256_parts(&[b"P-256", x, y]),
+            Self::P384 { x, y } => sha256_parts(&[b"P-384", x, y]),
+            Self::Ed25519 { x } => sha256_parts(&[b"Ed25519", x]),
+            Self::Rsa { n, e } => sha256_parts(&[b"RSA", &n.len().to_be_bytes(), n, e]),
+        }
     }
 }
 

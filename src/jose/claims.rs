@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
-use crate::scope::ScopeSet;
+use crate::scope::{Scope, ScopeSet};
 use crate::source_ip::Allowlist;
 
 /// The claims of a token that is being issued, in the order in which they are written.
@@ -74,7 +74,7 @@ pub struct AccessTokenClaims {
     pub not_before: Option<UnixTime>,
     /// `jti`.
     pub token_id: String,
-    /// `scope`; empty where there is none.
+    /// `scope`, and `scp`, which some issuers write in its place; empty where there is neither.
     pub scopes: ScopeSet,
     /// `org`.
     pub organization: Option<String>,
@@ -145,11 +145,7 @@ impl AccessTokenClaims {
                 .ok_or(ClaimError::WrongType("aud"))?,
             _ => return Err(ClaimError::WrongType("aud")),
         };
-        let scopes = match all.get("scope") {
-            None => ScopeSet::default(),
-            Some(Value::String(text)) => ScopeSet::parse(text).map_err(|_| ClaimError::WrongType("scope"))?,
-            Some(_) => return Err(ClaimError::WrongType("scope")),
-        };
+        let scopes = scopes_of(&all)?;
         let ip_allowlist = match all.get("ip_allowlist") {
             None => Allowlist::default(),
             Some(list) => serde_json::from_value(list.clone()).map_err(|_| ClaimError::WrongType("ip_allowlist"))?,
@@ -173,20 +169,23 @@ impl AccessTokenClaims {
         })
     }
 
-    /// Weighs issuer and audience: what does not change while the token lives.
+    /// Weighs the issuer: byte for byte.
     ///
     /// # Errors
-    /// [`ClaimError::WrongIssuer`], [`ClaimError::WrongAudience`].
-    pub fn check_parties(&self, issuer: Option<&str>, audience: Option<&str>) -> Result<(), ClaimError> {
-        if issuer.is_some_and(|wanted| wanted != self.issuer) {
-            return Err(ClaimError::WrongIssuer);
+    /// [`ClaimError::WrongIssuer`].
+    pub fn check_issuer(&self, wanted: &str) -> Result<(), ClaimError> {
+        if self.issuer == wanted { Ok(()) } else { Err(ClaimError::WrongIssuer) }
+    }
+
+    /// Weighs the audience: `wanted` has to be among those it names, byte for byte.
+    ///
+    /// # Errors
+    /// [`ClaimError::WrongAudience`].
+    pub fn check_audience(&self, wanted: &str) -> Result<(), ClaimError> {
+        if self.audience.iter().any(|one| one == wanted) {
+            return Ok(());
         }
-        match audience {
-            Some(wanted) if !self.audience.iter().any(|one| one == wanted) => {
-                Err(ClaimError::WrongAudience { found: self.audience.clone(), wanted: wanted.to_owned() })
-            }
-            _ => Ok(()),
-        }
+        Err(ClaimError::WrongAudience { found: self.audience.clone(), wanted: wanted.to_owned() })
     }
 
     /// Weighs the times at `now`, with `leeway` for clocks that differ.
@@ -202,6 +201,29 @@ impl AccessTokenClaims {
             _ => Ok(()),
         }
     }
+}
+
+/// The scopes of `scope` (RFC 9068 §2.2.3) and of `scp`, which other issuers write in its place: a string or an array.
+fn scopes_of(all: &Map<String, Value>) -> Result<ScopeSet, ClaimError> {
+    let parse = |name, text: &str| ScopeSet::parse(text).map_err(|_| ClaimError::WrongType(name));
+    let mut scopes = match all.get("scope") {
+        None => ScopeSet::default(),
+        Some(Value::String(text)) => parse("scope", text)?,
+        Some(_) => return Err(ClaimError::WrongType("scope")),
+    };
+    match all.get("scp") {
+        None => {}
+        Some(Value::String(text)) => scopes.extend(&parse("scp", text)?),
+        Some(Value::Array(several)) => {
+            for one in several {
+                let scope =
+                    one.as_str().and_then(|text| Scope::parse(text).ok()).ok_or(ClaimError::WrongType("scp"))?;
+                scopes.extend(&[scope].into_iter().collect());
+            }
+        }
+        Some(_) => return Err(ClaimError::WrongType("scp")),
+    }
+    Ok(scopes)
 }
 
 fn required_text(all: &Map<String, Value>, name: &'static str) -> Result<String, ClaimError> {

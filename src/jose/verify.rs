@@ -9,7 +9,7 @@ use jsonwebtoken::crypto::JwtVerifier;
 use jsonwebtoken::{Algorithm, Header};
 use serde_json::{Map, Value};
 
-use crate::crypto::{PublicKey, VerifyingKey};
+use crate::crypto::{PublicKey, Sha256, VerifyingKey};
 
 use super::jwk::ParsedJwk;
 use super::{ACCESS_TOKEN_TYPE, algorithm_name, strict};
@@ -196,6 +196,24 @@ impl KeySet {
     #[must_use]
     pub fn find(&self, kid: &str, algorithm: Algorithm) -> Option<&VerifyingKey> {
         self.0.get(kid)?.iter().find(|key| key.algorithm() == algorithm)
+    }
+
+    /// Whether the key of this fingerprint is in the set under that `kid`: a name alone can be given to another key.
+    #[must_use]
+    pub fn holds(&self, kid: &str, fingerprint: &Sha256) -> bool {
+        self.0.get(kid).is_some_and(|keys| keys.iter().any(|key| key.fingerprint() == fingerprint))
+    }
+
+    /// How many `kid`s there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether a key of that `kid` is in the set.

@@ -5,6 +5,12 @@ use url::Url;
 
 /// The path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth/token";
+/// The path of introspection (RFC 7662).
+pub const INTROSPECTION_PATH: &str = "/oauth/introspect";
+/// The path of revocation (RFC 7009).
+pub const REVOCATION_PATH: &str = "/oauth/revoke";
+/// The path of the revocation feed.
+pub const REVOCATION_FEED_PATH: &str = "/oauth/revocations";
 /// The path of the key set.
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// The path of the metadata (RFC 8414 §3).
@@ -13,6 +19,9 @@ pub const AUTHORIZATION_SERVER_PATH: &str = "/.well-known/oauth-authorization-se
 pub const OPENID_CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
 /// The path of the protected resource's metadata (RFC 9728 §3).
 pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
+
+/// How a client authenticates at the endpoints under `/oauth/` (RFC 8414 §2).
+const AUTH_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
 /// The URL of `path` below `issuer`.
 #[must_use]
@@ -37,12 +46,22 @@ pub struct AuthorizationServerMetadata {
     pub token_endpoint: String,
     /// Where keys are.
     pub jwks_uri: String,
+    /// Where tokens are introspected (RFC 7662).
+    pub introspection_endpoint: String,
+    /// Where tokens are revoked (RFC 7009).
+    pub revocation_endpoint: String,
+    /// Where revocations are published for verifiers: a member of our own.
+    pub revocation_feed: String,
     /// `client_credentials`, said outright: left out it would mean authorization codes.
     pub grant_types_supported: [&'static str; 1],
     /// None, as there is no authorization endpoint.
     pub response_types_supported: [&'static str; 0],
     /// Basic and post.
     pub token_endpoint_auth_methods_supported: [&'static str; 2],
+    /// The same.
+    pub introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    /// The same.
+    pub revocation_endpoint_auth_methods_supported: [&'static str; 2],
     /// Required by OpenID discovery; no subject but clients.
     pub subject_types_supported: [&'static str; 1],
     /// Required by OpenID discovery; the algorithms of the tokens.
@@ -57,9 +76,14 @@ impl AuthorizationServerMetadata {
             issuer: issuer.to_owned(),
             token_endpoint: endpoint(issuer, TOKEN_PATH),
             jwks_uri: endpoint(issuer, JWKS_PATH),
+            introspection_endpoint: endpoint(issuer, INTROSPECTION_PATH),
+            revocation_endpoint: endpoint(issuer, REVOCATION_PATH),
+            revocation_feed: endpoint(issuer, REVOCATION_FEED_PATH),
             grant_types_supported: ["client_credentials"],
             response_types_supported: [],
-            token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+            token_endpoint_auth_methods_supported: AUTH_METHODS,
+            introspection_endpoint_auth_methods_supported: AUTH_METHODS,
+            revocation_endpoint_auth_methods_supported: AUTH_METHODS,
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: algorithms,
         }
@@ -75,6 +99,8 @@ pub struct DiscoveredMetadata {
     pub token_endpoint: Option<String>,
     /// Where keys are.
     pub jwks_uri: Option<String>,
+    /// Where revocations are published: a member of our own.
+    pub revocation_feed: Option<String>,
 }
 
 /// What guards a resource (RFC 9728 §2).

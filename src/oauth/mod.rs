@@ -4,6 +4,8 @@
 
 pub mod basic;
 pub mod challenge;
+pub mod feed;
 pub mod form;
+pub mod introspection;
 pub mod metadata;
 pub mod response;

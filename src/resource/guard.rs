@@ -1,15 +1,18 @@
 //! The decision on one request.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Uri};
+use http::{Extensions, HeaderMap, Response, Uri};
 
+use crate::id::RequestId;
 use crate::oauth::form;
 use crate::scope::{BadScope, Scope, ScopeSet};
-use crate::source_ip::{Allowlist, SourceAddress, SourcePolicy};
+use crate::source_ip::{Allowlist, Peer, SourceAddress, SourcePolicy};
 
+use super::control::{Control, LogRefusals, RefusalObserver, Refused, ShadowCounts};
 use super::refusal::Refusal;
 use super::token::AccessToken;
 use super::verifier::Verifier;
@@ -43,7 +46,7 @@ impl RequireScopes {
         scopes.into_iter().map(Scope::parse).collect::<Result<_, _>>().map(Self::Any)
     }
 
-    fn check(&self, held: &ScopeSet) -> Result<(), Refusal> {
+    pub(super) fn check(&self, held: &ScopeSet) -> Result<(), Refusal> {
         let (needed, any, enough) = match self {
             Self::None => return Ok(()),
             Self::All(needed) => (needed, false, needed.iter().all(|s| held.contains(s.as_str()))),
@@ -56,15 +59,41 @@ impl RequireScopes {
     }
 }
 
+type PeerOf = Arc<dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync>;
+
 /// What stands before a route: who verifies, and what is needed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Guard {
     pub(super) verifier: Arc<Verifier>,
     pub(super) sources: Arc<SourcePolicy>,
-    scopes: RequireScopes,
-    allowlist: Allowlist,
+    pub(super) audiences: Option<Arc<[Arc<str>]>>,
+    pub(super) environment: Option<Arc<str>>,
+    pub(super) scopes: RequireScopes,
+    pub(super) allowlist: Allowlist,
+    shadow: Vec<Control>,
+    shadowed: Arc<ShadowCounts>,
+    peer_of: PeerOf,
+    pub(super) observer: Arc<dyn RefusalObserver>,
     pub(super) resource_metadata: Option<Arc<str>>,
     pub(super) errors_base: Arc<str>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("audiences", &self.audiences)
+            .field("environment", &self.environment)
+            .field("scopes", &self.scopes)
+            .field("allowlist", &self.allowlist)
+            .field("shadow", &self.shadow)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a server is known to put into a request's extensions.
+fn known_peer(extensions: &Extensions) -> Option<IpAddr> {
+    let peer = extensions.get::<Peer>().map(|peer| peer.0);
+    peer.or_else(|| extensions.get::<SocketAddr>().map(SocketAddr::ip))
 }
 
 impl Guard {
@@ -74,8 +103,14 @@ impl Guard {
         Self {
             verifier,
             sources: Arc::default(),
+            audiences: None,
+            environment: None,
             scopes: RequireScopes::None,
             allowlist: Allowlist::default(),
+            shadow: Vec::new(),
+            shadowed: Arc::default(),
+            peer_of: Arc::new(known_peer),
+            observer: Arc::new(LogRefusals),
             resource_metadata: None,
             errors_base: "about:errors".into(),
         }
@@ -85,6 +120,26 @@ impl Guard {
     #[must_use]
     pub fn scopes(mut self, scopes: RequireScopes) -> Self {
         self.scopes = scopes;
+        self
+    }
+
+    /// Needs tokens for this audience, and not for the verifier's.
+    #[must_use]
+    pub fn audience(self, audience: impl Into<Arc<str>>) -> Self {
+        self.audiences([audience.into()])
+    }
+
+    /// Needs tokens for all of these audiences, and not for the verifier's.
+    #[must_use]
+    pub fn audiences(mut self, audiences: impl IntoIterator<Item = Arc<str>>) -> Self {
+        self.audiences = Some(audiences.into_iter().collect());
+        self
+    }
+
+    /// Needs tokens of this environment: `live` or `test`.
+    #[must_use]
+    pub fn environment(mut self, environment: impl Into<Arc<str>>) -> Self {
+        self.environment = Some(environment.into());
         self
     }
 
@@ -102,6 +157,35 @@ impl Guard {
         self
     }
 
+    /// Where the server puts the address of the socket's peer. Unless set, a [`Peer`] or a [`SocketAddr`] in the
+    /// request's extensions is it; with axum it is `ConnectInfo`:
+    /// `.peer_from(|e| e.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()))`.
+    #[must_use]
+    pub fn peer_from(mut self, peer: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
+        self.peer_of = Arc::new(peer);
+        self
+    }
+
+    /// Runs these controls in shadow: what they would refuse is let through, logged and counted.
+    #[must_use]
+    pub fn shadow(mut self, controls: impl IntoIterator<Item = Control>) -> Self {
+        self.shadow = controls.into_iter().collect();
+        self
+    }
+
+    /// How often the controls in shadow would have refused; clones of a guard count together.
+    #[must_use]
+    pub fn shadowed(&self) -> &ShadowCounts {
+        &self.shadowed
+    }
+
+    /// Who is told of refusals; the log unless set.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn RefusalObserver>) -> Self {
+        self.observer = observer;
+        self
+    }
+
     /// The URL of the RFC 9728 metadata that a request without credentials is pointed to.
     #[must_use]
     pub fn resource_metadata(mut self, url: impl Into<Arc<str>>) -> Self {
@@ -116,28 +200,82 @@ impl Guard {
         self
     }
 
+    /// The peer of the socket, where the server tells it.
+    pub(super) fn peer(&self, extensions: &Extensions) -> Option<IpAddr> {
+        (self.peer_of)(extensions)
+    }
+
     /// Decides on a request. What is wrong with the request comes first, then the token, then where it came from, then
     /// what it may do: so each refusal means that all before it was good.
     ///
     /// # Errors
-    /// The [`Refusal`].
+    /// The [`Refused`].
     pub fn decide(
         &self,
         uri: &Uri,
         headers: &HeaderMap,
         peer: Option<IpAddr>,
-    ) -> Result<(AccessToken, Option<SourceAddress>), Refusal> {
-        let token = bearer_token(uri, headers)?;
-        let source = peer.map(|peer| self.sources.decide(peer, headers)).transpose()?;
-        let token = self.verifier.verify(token).map_err(Refusal::Token)?;
+    ) -> Result<(AccessToken, Option<SourceAddress>), Refused> {
+        let token = bearer_token(uri, headers).map_err(Refused::of)?;
+        let source = peer.map(|peer| self.sources.decide(peer, headers)).transpose();
+        let source = source.map_err(|bad| Refused::of(bad.into()))?;
+        let refused = |refusal, token: Option<&AccessToken>| Refused {
+            refusal,
+            source,
+            client_id: token.map(|token| token.client_id().to_owned()),
+        };
+        let token = self
+            .verifier
+            .verify_but_revocation(token, self.audiences.as_deref())
+            .map_err(|error| refused(Refusal::Token(error), None))?;
+        for (control, decision) in [
+            (Control::Revocation, self.verifier.check_revocation(&token).map_err(Refusal::Token)),
+            (Control::Address, self.check_address(&token, source)),
+            (Control::Environment, self.check_environment(&token)),
+            (Control::Scope, self.scopes.check(token.scopes())),
+        ] {
+            let Err(refusal) = decision else { continue };
+            if !self.shadow.contains(&control) {
+                return Err(refused(refusal, Some(&token)));
+            }
+            self.shadowed.count(control);
+            tracing::info!(
+                control = control.as_str(),
+                reason = refusal.reason().as_str(),
+                client_id = token.client_id(),
+                detail = refusal.detail(),
+                "would have been refused (shadow)"
+            );
+        }
+        Ok((token, source))
+    }
+
+    /// The answer to a request that is refused, once the observer has been told.
+    #[must_use]
+    pub fn answer<B: From<String>>(&self, refused: Refused, request_id: RequestId) -> Response<B> {
+        self.observer.request_refused(&request_id, &refused);
+        refused.refusal.into_response(request_id, self.resource_metadata.as_deref(), &self.errors_base)
+    }
+
+    /// Both lists have to admit the address: the token's own, and the route's.
+    pub(super) fn check_address(&self, token: &AccessToken, source: Option<SourceAddress>) -> Result<(), Refusal> {
         for (allowlist, whose) in [(&token.claims().ip_allowlist, "token"), (&self.allowlist, "route")] {
             let admitted = allowlist.is_empty() || source.is_some_and(|source| allowlist.admits(source.ip));
             if !admitted {
                 return Err(Refusal::IpNotAllowed { source, allowlist: whose });
             }
         }
-        self.scopes.check(token.scopes())?;
-        Ok((token, source))
+        Ok(())
+    }
+
+    pub(super) fn check_environment(&self, token: &AccessToken) -> Result<(), Refusal> {
+        match &self.environment {
+            Some(needed) if token.environment() != Some(&**needed) => Err(Refusal::WrongEnvironment {
+                needed: needed.to_string(),
+                found: token.environment().map(str::to_owned),
+            }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -12,14 +12,12 @@ use tower_service::Service;
 
 use crate::crypto::entropy::SystemEntropy;
 use crate::id::RequestId;
-use crate::reason::Reason;
-use crate::source_ip::Peer;
 
 use super::guard::Guard;
 
 /// A layer that lets through what its [`Guard`] lets through, and answers the rest with the refusal.
 ///
-/// The peer's address is taken from the [`Peer`] in the request's extensions. A request that is let through has the
+/// The peer's address is taken from the request's extensions ([`Guard::peer_from`]). A request that is let through has the
 /// [`AccessToken`](super::AccessToken) and the [`SourceAddress`](crate::source_ip::SourceAddress) there.
 #[derive(Clone, Debug)]
 pub struct GuardLayer(Arc<Shared>);
@@ -68,7 +66,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let guard = &self.shared.guard;
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let peer = guard.peer(request.extensions());
         match guard.decide(request.uri(), request.headers(), peer) {
             Ok((token, source)) => {
                 request.extensions_mut().insert(token);
@@ -77,22 +75,13 @@ where
                 }
                 GuardFuture { kind: Kind::Through { future: self.inner.call(request) } }
             }
-            Err(refusal) => {
+            Err(refused) => {
                 let request_id = request
                     .extensions()
                     .get::<RequestId>()
                     .cloned()
                     .unwrap_or_else(|| RequestId::generate(&self.shared.entropy));
-                let reason = refusal.reason();
-                match reason {
-                    // Anybody can be refused so, as often as they like.
-                    Reason::NoCredentials | Reason::MalformedRequest | Reason::TokenInvalid => {
-                        tracing::debug!(%request_id, reason = reason.as_str(), "refused");
-                    }
-                    _ => tracing::info!(%request_id, reason = reason.as_str(), "refused"),
-                }
-                let response =
-                    refusal.into_response(request_id, guard.resource_metadata.as_deref(), &guard.errors_base);
+                let response = guard.answer(refused, request_id);
                 GuardFuture { kind: Kind::Refused { response: Some(response) } }
             }
         }

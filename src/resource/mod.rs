@@ -21,18 +21,26 @@
 //! # }
 //! ```
 
+mod builder;
+mod control;
 mod guard;
+mod issuer;
 mod layer;
 mod refusal;
+mod revoked;
 mod source;
 mod token;
 mod verifier;
 
+pub use builder::{Discovered, Given, VerifierBuilder};
+pub use control::{Control, LogRefusals, NoSuchControl, RefusalObserver, Refused, ShadowCounts};
 pub use guard::{Guard, RequireScopes};
+pub use issuer::{DiscoverError, Health, KeysHealth, RevocationsHealth, StaleRevocations};
 pub use layer::{GuardFuture, GuardLayer, GuardService};
 pub use refusal::Refusal;
+pub use revoked::RevokedSet;
 pub use source::{KeySource, NoRevocations, RevocationSource, StaticKeys};
 pub use token::AccessToken;
 #[cfg(feature = "axum")]
 pub use token::NotGuarded;
-pub use verifier::{TokenError, Verifier, VerifierBuilder};
+pub use verifier::{TokenError, Verifier};

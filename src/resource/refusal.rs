@@ -1,6 +1,6 @@
 //! The refusals of a guarded route, and their words (RFC 6750 §3, RFC 9457).
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 
 use crate::id::RequestId;
@@ -30,6 +30,20 @@ pub enum Refusal {
         /// What the token has.
         held: ScopeSet,
     },
+    /// A good token of another environment.
+    WrongEnvironment {
+        /// What is needed.
+        needed: String,
+        /// What the token is of; none where it does not say.
+        found: Option<String>,
+    },
+    /// A good token, and a method and path that no rule of the guard covers.
+    NoRule {
+        /// The method.
+        method: String,
+        /// The path.
+        path: String,
+    },
     /// A good token from an address that is not allowed.
     IpNotAllowed {
         /// The address; none where the server does not know it.
@@ -55,13 +69,23 @@ impl Refusal {
             Self::Token(TokenError::Invalid(_)) => Reason::TokenInvalid,
             Self::Token(TokenError::Expired(_)) => Reason::TokenExpired,
             Self::Token(TokenError::Revoked) => Reason::TokenRevoked,
+            Self::Token(TokenError::Undecidable(_)) => Reason::Unavailable,
+            Self::WrongEnvironment { .. } => Reason::WrongEnvironment,
+            Self::NoRule { .. } => Reason::NoRuleMatches,
             Self::InsufficientScope { .. } => Reason::InsufficientScope,
             Self::IpNotAllowed { .. } => Reason::IpNotAllowed,
         }
     }
 
-    fn detail(&self) -> String {
+    /// What happened, and what to do.
+    #[must_use]
+    pub fn detail(&self) -> String {
         match self {
+            Self::WrongEnvironment { needed, found } => format!(
+                "this route takes tokens of the environment {needed}; this one is of {}",
+                found.as_deref().unwrap_or("none")
+            ),
+            Self::NoRule { method, path } => format!("the guard has no rule for {method} {path}"),
             Self::NoCredentials => "send an access token: Authorization: Bearer TOKEN".to_owned(),
             Self::Malformed(detail) => detail.clone(),
             Self::Token(error) => error.to_string(),
@@ -85,14 +109,16 @@ impl Refusal {
         }
     }
 
+    /// The `WWW-Authenticate` that goes with it (RFC 6750 §3).
     fn challenge(&self, resource_metadata: Option<&str>) -> Option<String> {
         match self {
             Self::NoCredentials => Some(challenge::bearer_without_credentials(resource_metadata)),
             Self::Malformed(_) => Some(challenge::bearer_malformed()),
+            // The credential may be good; another one would not help.
+            Self::Token(TokenError::Undecidable(_)) => None,
             Self::Token(error) => Some(challenge::bearer_invalid_token(&error.to_string())),
             Self::InsufficientScope { needed, .. } => Some(challenge::bearer_insufficient_scope(needed)),
-            // The credential is good; another one would not help.
-            Self::IpNotAllowed { .. } => None,
+            Self::IpNotAllowed { .. } | Self::WrongEnvironment { .. } | Self::NoRule { .. } => None,
         }
     }
 
@@ -116,13 +142,19 @@ impl Refusal {
                     .with("source_address_from", source.map(|s| s.from.to_string()))
                     .with("allowlist", *allowlist);
             }
-            Self::NoCredentials | Self::Malformed(_) | Self::Token(_) => {}
+            Self::WrongEnvironment { needed, found } => {
+                problem = problem.with("environment", needed.clone()).with("token_environment", found.clone());
+            }
+            Self::NoCredentials | Self::Malformed(_) | Self::Token(_) | Self::NoRule { .. } => {}
         }
         let mut response = Response::new(B::from(problem.to_json()));
         *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::FORBIDDEN);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(self, Self::Token(TokenError::Undecidable(_))) {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         if let Some(value) = self.challenge(resource_metadata).and_then(|c| HeaderValue::try_from(c).ok()) {
             headers.insert(WWW_AUTHENTICATE, value);
         }

@@ -1,11 +1,20 @@
 //! Where keys and revocations come from.
 
+use crate::clock::UnixTime;
 use crate::jose::KeySet;
 
 /// The keys of the issuer, as they are at this moment. Called for every token: it must neither wait nor lock.
 pub trait KeySource: std::fmt::Debug + Send + Sync {
     /// The keys. Cheap: a clone of a shared set.
     fn keys(&self) -> KeySet;
+
+    /// Told that a token names a key that is not among them. May have them fetched again, in the background.
+    fn key_is_unknown(&self, _kid: &str) {}
+
+    /// Whether the keys are fresh enough to go by at `now`.
+    fn is_fresh(&self, _now: UnixTime) -> bool {
+        true
+    }
 }
 
 /// What has been revoked, as it is known at this moment. Called for every token: it must not wait.
@@ -15,6 +24,11 @@ pub trait RevocationSource: std::fmt::Debug + Send + Sync {
 
     /// Whether this token, or the generation of the secret it was bought with, is revoked.
     fn token_is_revoked(&self, token_id: &str, generation: Option<&str>) -> bool;
+
+    /// Whether what is known is fresh enough to go by at `now`.
+    fn is_fresh(&self, _now: UnixTime) -> bool {
+        true
+    }
 }
 
 /// Keys that do not change.

@@ -31,6 +31,20 @@ impl AccessToken {
         self.claims.expires_at
     }
 
+    /// `live` or `test`, where it says.
+    #[must_use]
+    pub fn environment(&self) -> Option<&str> {
+        self.claims.environment.as_deref()
+    }
+
+    /// A claim of your own, as the type that you expect it to be; `None` where it is not there.
+    ///
+    /// # Errors
+    /// serde_json's, where it is of another type.
+    pub fn claim<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, serde_json::Error> {
+        self.claims.all.get(name).map(T::deserialize).transpose()
+    }
+
     /// All its claims, typed.
     #[must_use]
     pub fn claims(&self) -> &AccessTokenClaims {

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, SystemClock, UnixTime};
-use crate::crypto::{Sha256, TOKEN_ALGORITHMS, sha256};
+use crate::clock::{Clock, UnixTime};
+use crate::crypto::{Sha256, sha256};
 use crate::jose::claims::{AccessTokenClaims, ClaimError};
 use crate::jose::{Algorithm, CompactJws, JwsError};
 
-use super::source::{KeySource, NoRevocations, RevocationSource};
+use super::issuer::{Health, Issuer};
+use super::source::{KeySource, RevocationSource};
 use super::token::AccessToken;
-
-/// How far the clocks of issuer and verifier may differ, unless set otherwise.
-const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
-const DEFAULT_CACHE: u64 = 10_000;
 
 /// Why a token is refused. The text is for the caller, and has nothing of the token in it but its times and audience.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +24,9 @@ pub enum TokenError {
     /// It, its generation or its key was revoked.
     #[error("the token was revoked: fetch a new one, and if that fails ask the operator about the client")]
     Revoked,
+    /// The issuer has not been heard of for so long that nothing can be said.
+    #[error("the issuer has not been reached for so long that {0} cannot be relied on; try again later")]
+    Undecidable(&'static str),
 }
 
 impl From<JwsError> for TokenError {
@@ -44,116 +44,77 @@ impl From<ClaimError> for TokenError {
     }
 }
 
-/// Verifies access tokens of one issuer for one audience (RFC 9068 §4). Parses no key, touches no disk, makes no
-/// request.
+/// Verifies access tokens of one issuer for one audience (RFC 9068 §4). Parses no key, touches no disk, and makes no
+/// request while a token waits.
 #[derive(Debug)]
 pub struct Verifier {
-    issuer: String,
-    audience: String,
-    algorithms: Vec<Algorithm>,
-    leeway: Duration,
-    clock: Arc<dyn Clock>,
-    keys: Arc<dyn KeySource>,
-    revocations: Arc<dyn RevocationSource>,
-    /// Tokens whose signature, shape and parties were found good under their `kid`. All else is looked at each time.
-    verified: moka::sync::Cache<Sha256, Arc<Verified>>,
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) algorithms: Vec<Algorithm>,
+    pub(super) leeway: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) keys: Arc<dyn KeySource>,
+    pub(super) revocations: Arc<dyn RevocationSource>,
+    /// Tokens whose signature, shape and issuer were found good under a key. All else is looked at each time.
+    pub(super) verified: moka::sync::Cache<Sha256, Arc<Verified>>,
+    /// What follows the issuer, where that is discovered; it ends with the verifier.
+    pub(super) following: Option<Issuer>,
 }
 
+/// What is remembered of a token.
 #[derive(Debug)]
-struct Verified {
-    kid: String,
-    claims: Arc<AccessTokenClaims>,
-}
-
-/// Settings of a [`Verifier`].
-#[derive(Debug)]
-pub struct VerifierBuilder {
-    issuer: String,
-    audience: String,
-    keys: Arc<dyn KeySource>,
-    algorithms: Vec<Algorithm>,
-    leeway: Duration,
-    clock: Arc<dyn Clock>,
-    revocations: Arc<dyn RevocationSource>,
-    cache_capacity: u64,
-}
-
-impl VerifierBuilder {
-    /// The accepted algorithms; ES256, EdDSA, RS256 and PS256 unless set.
-    #[must_use]
-    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = algorithms.into_iter().collect();
-        self
-    }
-
-    /// How far clocks may differ, for `exp` and `nbf`; 30 seconds unless set.
-    #[must_use]
-    pub fn leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway;
-        self
-    }
-
-    /// Where the time comes from; the machine's clock unless set.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Where revocations come from; nowhere unless set.
-    #[must_use]
-    pub fn revocations(mut self, revocations: Arc<dyn RevocationSource>) -> Self {
-        self.revocations = revocations;
-        self
-    }
-
-    /// How many verified tokens are remembered; 10,000 unless set, none for 0.
-    #[must_use]
-    pub fn cache_capacity(mut self, tokens: u64) -> Self {
-        self.cache_capacity = tokens;
-        self
-    }
-
-    /// The verifier.
-    #[must_use]
-    pub fn build(self) -> Verifier {
-        Verifier {
-            issuer: self.issuer,
-            audience: self.audience,
-            algorithms: self.algorithms,
-            leeway: self.leeway,
-            clock: self.clock,
-            keys: self.keys,
-            revocations: self.revocations,
-            verified: moka::sync::Cache::new(self.cache_capacity),
-        }
-    }
+pub(super) struct Verified {
+    pub(super) kid: String,
+    fingerprint: Sha256,
+    pub(super) claims: Arc<AccessTokenClaims>,
 }
 
 impl Verifier {
-    /// A verifier of tokens that `issuer` signs with `keys` for `audience`, both compared byte for byte.
-    pub fn builder(
-        issuer: impl Into<String>,
-        audience: impl Into<String>,
-        keys: Arc<dyn KeySource>,
-    ) -> VerifierBuilder {
-        VerifierBuilder {
-            issuer: issuer.into(),
-            audience: audience.into(),
-            keys,
-            algorithms: TOKEN_ALGORITHMS.to_vec(),
-            leeway: DEFAULT_LEEWAY,
-            clock: Arc::new(SystemClock),
-            revocations: Arc::new(NoRevocations),
-            cache_capacity: DEFAULT_CACHE,
-        }
-    }
-
     /// Verifies `token`.
     ///
     /// # Errors
     /// [`TokenError`].
     pub fn verify(&self, token: &str) -> Result<AccessToken, TokenError> {
+        let token = self.verify_but_revocation(token, None)?;
+        self.check_revocation(&token)?;
+        Ok(token)
+    }
+
+    /// Verifies `token`, whomever it is for: to say what it is, as introspection does. Never to let somebody in.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn verify_for_any_audience(&self, token: &str) -> Result<AccessToken, TokenError> {
+        let token = self.verify_but_revocation(token, Some(&[]))?;
+        self.check_revocation(&token)?;
+        Ok(token)
+    }
+
+    /// Whether a token that is good otherwise was revoked.
+    ///
+    /// # Errors
+    /// [`TokenError::Revoked`], [`TokenError::Undecidable`].
+    pub(super) fn check_revocation(&self, token: &AccessToken) -> Result<(), TokenError> {
+        let claims = token.claims();
+        if self.revocations.token_is_revoked(&claims.token_id, claims.generation.as_deref()) {
+            return Err(TokenError::Revoked);
+        }
+        if !self.revocations.is_fresh(self.clock.now()) {
+            return Err(TokenError::Undecidable("what is revoked"));
+        }
+        Ok(())
+    }
+
+    /// Whether `token` is good for all of `audiences` (none: the verifier's own), but for revocation. A revoked key is
+    /// no matter of revocation alone: whoever has it can sign what they like.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub(super) fn verify_but_revocation(
+        &self,
+        token: &str,
+        audiences: Option<&[Arc<str>]>,
+    ) -> Result<AccessToken, TokenError> {
         let digest = sha256(token.as_bytes());
         let verified = match self.verified.get(&digest) {
             Some(known) => known,
@@ -164,18 +125,28 @@ impl Verifier {
             }
         };
         // Whatever can change while a token lives is looked at on every hit.
+        let now = self.clock.now();
+        self.check_key(&verified, now)?;
+        let claims = &verified.claims;
+        match audiences {
+            None => claims.check_audience(&self.audience)?,
+            Some(audiences) => audiences.iter().try_for_each(|audience| claims.check_audience(audience))?,
+        }
+        claims.check_times(now, self.leeway)?;
+        Ok(AccessToken { claims: Arc::clone(claims) })
+    }
+
+    fn check_key(&self, verified: &Verified, now: UnixTime) -> Result<(), TokenError> {
         if self.revocations.key_is_revoked(&verified.kid) {
             return Err(TokenError::Revoked);
         }
-        if !self.keys.keys().contains(&verified.kid) {
+        if !self.keys.is_fresh(now) {
+            return Err(TokenError::Undecidable("its keys"));
+        }
+        if !self.keys.keys().holds(&verified.kid, &verified.fingerprint) {
             return Err(JwsError::UnknownKey.into());
         }
-        let claims = &verified.claims;
-        claims.check_times(self.clock.now(), self.leeway)?;
-        if self.revocations.token_is_revoked(&claims.token_id, claims.generation.as_deref()) {
-            return Err(TokenError::Revoked);
-        }
-        Ok(AccessToken { claims: Arc::clone(claims) })
+        Ok(())
     }
 
     fn verify_signature_and_shape(&self, token: &str) -> Result<Verified, TokenError> {
@@ -185,10 +156,33 @@ impl Verifier {
             return Err(TokenError::Revoked);
         }
         let keys = self.keys.keys();
-        let key = keys.find(&header.kid, header.algorithm).ok_or(JwsError::UnknownKey)?;
+        let Some(key) = keys.find(&header.kid, header.algorithm) else {
+            if !keys.contains(&header.kid) {
+                self.keys.key_is_unknown(&header.kid);
+            }
+            return Err(JwsError::UnknownKey.into());
+        };
         jws.verify_signature(key)?;
         let claims = AccessTokenClaims::from_object(jws.claims()?)?;
-        claims.check_parties(Some(&self.issuer), Some(&self.audience))?;
-        Ok(Verified { kid: header.kid, claims: Arc::new(claims) })
+        claims.check_issuer(&self.issuer)?;
+        Ok(Verified { kid: header.kid, fingerprint: *key.fingerprint(), claims: Arc::new(claims) })
+    }
+
+    /// How the issuer is followed; `None` where keys and revocations were handed in.
+    #[must_use]
+    pub fn health(&self) -> Option<Health> {
+        self.following.as_ref().map(|issuer| issuer.health(self.clock.now()))
+    }
+
+    /// The issuer whose tokens it verifies.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The audience that tokens have to be for, unless a guard names another one.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.audience
     }
 }

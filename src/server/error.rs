@@ -88,6 +88,15 @@ pub enum Error {
     InvalidTarget(String),
     /// A good credential from an address off its allowlist.
     AddressNotAllowed(SourceAddress),
+    /// The token of somebody else, or out of reach.
+    NotTheirToken,
+    /// As many tokens of this client are revoked one by one as can be.
+    TooManyRevoked {
+        /// The client.
+        client_id: String,
+        /// How many can be.
+        most: usize,
+    },
     /// What the token says is no longer so: its client has lost the scope since.
     ScopeLost(Scope),
     /// Members that cannot be accepted.
@@ -127,6 +136,8 @@ impl Error {
             Self::InvalidScope(_) => Reason::InvalidScope,
             Self::InvalidTarget(_) => Reason::InvalidTarget,
             Self::AddressNotAllowed(_) => Reason::IpNotAllowed,
+            Self::NotTheirToken => Reason::UnauthorizedClient,
+            Self::TooManyRevoked { .. } => Reason::TooManyRevoked,
             Self::ScopeLost(_) => Reason::InsufficientScope,
             Self::InvalidFields(_) => Reason::InvalidField,
             Self::NotFound { .. } => Reason::NotFound,
@@ -154,6 +165,13 @@ impl Error {
             Self::AddressNotAllowed(source) => format!(
                 "the credential itself is good, but the request came from {} (by {}), which is not in the client's allowlist",
                 source.ip, source.from
+            ),
+            Self::NotTheirToken => "the token is another client's, and it is not within what this one may revoke: \
+                 that takes mintage:tokens:revoke and the token's project"
+                .to_owned(),
+            Self::TooManyRevoked { client_id, most } => format!(
+                "{most} live tokens of the client {client_id} are revoked already, and no more can be one by one; \
+                 this one was not: revoke the client"
             ),
             Self::ScopeLost(scope) => format!("the client no longer holds the scope {scope}"),
             Self::InvalidFields(errors) => {

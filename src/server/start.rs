@@ -171,6 +171,7 @@ impl Running {
     /// Finishes what is under way, and ends. The store is closed when the last of it is done.
     pub async fn stop(self) {
         self.stop.send_replace(true);
+        self.service.stop_waiting();
         for task in self.tasks {
             drop(task.await);
         }

@@ -14,9 +14,12 @@ struct Route {
 
 const OPEN: [u16; 5] = [200; 5];
 
-const ROUTES: [Route; 10] = [
+const ROUTES: [Route; 13] = [
     // The token endpoint takes client credentials: no bearer token is any.
     Route { path: "/oauth/token", methods: &["POST"], statuses: [401; 5] },
+    Route { path: "/oauth/introspect", methods: &["POST"], statuses: [401; 5] },
+    Route { path: "/oauth/revoke", methods: &["POST"], statuses: [401; 5] },
+    Route { path: "/oauth/revocations", methods: &["GET"], statuses: OPEN },
     Route { path: "/.well-known/oauth-authorization-server", methods: &["GET"], statuses: OPEN },
     Route { path: "/.well-known/openid-configuration", methods: &["GET"], statuses: OPEN },
     Route { path: "/.well-known/oauth-protected-resource", methods: &["GET"], statuses: OPEN },
@@ -76,7 +79,7 @@ async fn every_route_with_every_kind_of_credentials() {
                     .http
                     .request(method.parse().unwrap(), app.url(&path))
                     .header("content-type", "application/x-www-form-urlencoded")
-                    .body(if method == "POST" { "grant_type=client_credentials" } else { "" });
+                    .body(if method == "POST" { "grant_type=client_credentials&token=x" } else { "" });
                 if let Some(authorization) = authorization {
                     request = request.header(AUTHORIZATION, authorization);
                 }

@@ -252,6 +252,7 @@ async fn refusals_are_a_ring(store: Arc<dyn Store>) {
         at: UnixTime::from_seconds(1),
         request_id: Some(n.to_string()),
         reason: "invalid_client".to_owned(),
+        detail: None,
         cause: None,
         client_id: None,
         source: None,

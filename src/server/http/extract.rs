@@ -91,7 +91,7 @@ pub(super) async fn refuse_token_in_body(State(app): State<App>, request: Reques
     }
     let (parts, body) = request.into_parts();
     let has_token = |body: &Bytes| form::names_any(body, &["access_token"]);
-    match read_body(body, super::token::MAX_BODY).await {
+    match read_body(body, super::client_form::MAX_BODY).await {
         Ok(body) if has_token(&body) => {
             let detail = "a token goes into the Authorization header, never into the body".to_owned();
             Refusal::Malformed(detail).into_response(app.service.request_id(), None, &app.errors_base)

@@ -5,14 +5,18 @@
 
 mod admin_socket;
 mod apis;
+mod client_form;
 mod clients;
 mod errors;
 mod extract;
 mod health;
+mod introspect;
 mod keys;
 mod listen;
 mod projects;
 mod render;
+mod revocations;
+mod revoke;
 mod token;
 mod well_known;
 mod whoami;
@@ -24,10 +28,10 @@ use axum::Router;
 use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::oauth::metadata::{
-    self, AUTHORIZATION_SERVER_PATH, JWKS_PATH, OPENID_CONFIGURATION_PATH, PROTECTED_RESOURCE_PATH, TOKEN_PATH,
-    endpoint,
+    self, AUTHORIZATION_SERVER_PATH, INTROSPECTION_PATH, JWKS_PATH, OPENID_CONFIGURATION_PATH, PROTECTED_RESOURCE_PATH,
+    REVOCATION_FEED_PATH, REVOCATION_PATH, TOKEN_PATH, endpoint,
 };
-use crate::resource::{Guard, GuardLayer, RequireScopes, Verifier};
+use crate::resource::{Guard, GuardLayer, RequireScopes};
 use crate::scope::{Scope, ScopeSet};
 use crate::source_ip::SourcePolicy;
 
@@ -63,8 +67,6 @@ pub struct Shared {
     pub errors_base: Arc<str>,
     /// The URL of the protected resource's metadata.
     resource_metadata: Arc<str>,
-    /// What verifies tokens for routes of ours.
-    verifier: Arc<Verifier>,
 }
 
 /// The scope that lists projects.
@@ -75,11 +77,6 @@ impl App {
     #[must_use]
     pub fn new(service: Arc<Service>, sources: SourcePolicy, failed_auth_delay: Duration) -> Self {
         let issuer = Arc::clone(&service.settings().issuer);
-        let verifier = Verifier::builder(&*issuer, &*issuer, Arc::clone(service.keys()) as _)
-            .clock(Arc::clone(service.clock()))
-            .revocations(Arc::clone(service.revocations()) as _)
-            .leeway(super::service::LEEWAY)
-            .build();
         Self(Arc::new(Shared {
             documents: Arc::new(well_known::Documents::new(&issuer, service.keys().algorithms())),
             resource_metadata: url::Url::parse(&issuer)
@@ -91,7 +88,6 @@ impl App {
             errors_base: endpoint(&issuer, "/errors").into(),
             sources: Arc::new(sources),
             failed_auth_delay,
-            verifier: Arc::new(verifier),
             service,
         }))
     }
@@ -104,8 +100,9 @@ impl App {
             // What cannot be named cannot be held.
             Some(Err(_)) => RequireScopes::Any(ScopeSet::default()),
         };
-        let guard = Guard::new(Arc::clone(&self.verifier))
+        let guard = Guard::new(Arc::clone(self.service.verifier()))
             .scopes(scopes)
+            .observer(Arc::clone(&self.service) as _)
             .sources(Arc::clone(&self.sources))
             .resource_metadata(Arc::clone(&self.resource_metadata))
             .errors_base(Arc::clone(&self.errors_base));
@@ -136,7 +133,10 @@ pub fn public_routes(app: App) -> Router {
 
 fn routes_below_the_issuer(app: &App) -> Router<App> {
     Router::new()
-        .route(TOKEN_PATH, post(token::exchange).fallback(token::method_not_allowed))
+        .route(TOKEN_PATH, post(token::exchange).fallback(client_form::only_post))
+        .route(INTROSPECTION_PATH, post(introspect::introspect).fallback(client_form::only_post))
+        .route(REVOCATION_PATH, run_to_end(post(revoke::revoke)).fallback(client_form::only_post))
+        .route(REVOCATION_FEED_PATH, get(revocations::follow))
         .route(AUTHORIZATION_SERVER_PATH, get(well_known::authorization_server))
         .route(OPENID_CONFIGURATION_PATH, get(well_known::authorization_server))
         .route(PROTECTED_RESOURCE_PATH, get(well_known::protected_resource))
@@ -146,6 +146,11 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
         .route("/errors/{reason}", get(errors::show))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+}
+
+/// A change is made to its end although its caller may hang up.
+fn run_to_end(route: MethodRouter<App>) -> MethodRouter<App> {
+    route.layer(axum::middleware::from_fn(extract::run_to_end))
 }
 
 /// The routes of the admin socket: whoever can open it holds everything.

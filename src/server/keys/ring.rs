@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::api::KeyState;
 use crate::clock::{Clock, UnixTime};
@@ -62,6 +62,8 @@ pub struct KeyRing {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
+    /// Counts the key sets that were published, for those who wait for the next one.
+    version: watch::Sender<u64>,
     /// Held while keys are moved on. What is in it is what the store has.
     state: Mutex<State>,
 }
@@ -93,7 +95,14 @@ impl KeyRing {
         let (records, revision) = store.keys().await?;
         let signers = signers(&settings.dir, &records, &found)?;
         let state = Mutex::new(State { records, revision, stale: false, signers });
-        let ring = Self { settings, store, clock, snapshot: ArcSwap::from_pointee(Snapshot::default()), state };
+        let ring = Self {
+            settings,
+            store,
+            clock,
+            snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            version: watch::Sender::new(0),
+            state,
+        };
         ring.start().await?;
         Ok(ring)
     }
@@ -179,8 +188,24 @@ impl KeyRing {
         let (records, revision) = self.store.keys().await?;
         let found = files::read_good(&self.settings.dir)?;
         *state = State { signers: signers(&self.settings.dir, &records, &found)?, records, revision, stale: false };
-        self.snapshot.store(Arc::new(Snapshot::of(&state.records, &state.signers)));
+        self.publish(state);
         Ok(())
+    }
+
+    /// Makes the state what is in use, and tells those who wait where that is another key set.
+    fn publish(&self, state: &State) {
+        let snapshot = Snapshot::of(&state.records, &state.signers);
+        let changed = snapshot.published.etag != self.snapshot.load().published.etag;
+        self.snapshot.store(Arc::new(snapshot));
+        if changed {
+            self.version.send_modify(|version| *version += 1);
+        }
+    }
+
+    /// Hears of every new key set.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 
     /// Rotates: at once where the next key has been published long enough or `immediately` says so, else as soon as it
@@ -301,7 +326,7 @@ impl KeyRing {
         }
         let in_use: Vec<String> = state.records.iter().filter(|r| r.is_published()).map(|r| r.kid.clone()).collect();
         state.signers.retain(|signer| in_use.iter().any(|kid| kid == signer.kid()));
-        self.snapshot.store(Arc::new(Snapshot::of(&state.records, &state.signers)));
+        self.publish(state);
         Ok(())
     }
 

@@ -20,6 +20,11 @@ pub enum Actor {
         /// The peer's user id, where the system tells it.
         uid: Option<u32>,
     },
+    /// A client, by its own credentials.
+    Client {
+        /// Its id.
+        client_id: String,
+    },
     /// The service itself: first start, automatic rotation.
     System,
 }

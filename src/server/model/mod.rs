@@ -37,6 +37,13 @@ pub struct Revocation {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RevokedTarget {
+    /// One token.
+    Token {
+        /// Whose it is.
+        client_id: String,
+        /// Its `jti`.
+        jti: String,
+    },
     /// The tokens of one generation of a secret.
     Generation(String),
     /// The tokens signed with one key.

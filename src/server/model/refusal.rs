@@ -1,4 +1,4 @@
-//! The record of a refused token request: what really happened, for the operator who is told its `request_id`.
+//! The record of a refused request: what really happened, for the operator who is told its `request_id`.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixTime;
 
-/// A refused token request. Never holds anything that was sent, but what is known to be a client's id.
+/// A refused request. Never holds anything that was sent, but what is known to be a client's id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusalRecord {
     /// When.
@@ -17,6 +17,9 @@ pub struct RefusalRecord {
     pub reason: String,
     /// What really happened, where the caller was not told.
     pub cause: Option<String>,
+    /// What the caller was told, where that is in our own words alone.
+    #[serde(default)]
+    pub detail: Option<String>,
     /// The client, where it is known.
     pub client_id: Option<String>,
     /// Where the request came from.

@@ -7,6 +7,7 @@ use crate::id::ClientId;
 use crate::secret::{ClientSecret, SecretHash};
 use crate::server::error::{AuthCause, AuthFailure, Error};
 use crate::server::model::{Client, SecretRecord};
+use crate::source_ip::SourceAddress;
 
 use super::Service;
 
@@ -21,6 +22,26 @@ pub struct PresentedCredentials {
 impl std::fmt::Debug for PresentedCredentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PresentedCredentials(redacted)")
+    }
+}
+
+/// A client's request about a token (RFC 7009 §2.1, RFC 7662 §2.1).
+#[derive(Debug)]
+pub struct TokenRequest {
+    /// Who asks.
+    pub credentials: Option<PresentedCredentials>,
+    /// The token.
+    pub token: SensitiveToken,
+    /// Where the request came from.
+    pub source: SourceAddress,
+}
+
+/// A token that somebody sent, on its way to be verified.
+pub struct SensitiveToken(pub String);
+
+impl std::fmt::Debug for SensitiveToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SensitiveToken(redacted)")
     }
 }
 
@@ -42,6 +63,22 @@ impl Authenticated {
 }
 
 impl Service {
+    /// Authenticates a client that asks from an address it may ask from.
+    ///
+    /// # Errors
+    /// What [`Self::authenticate`] refuses, and [`Error::AddressNotAllowed`].
+    pub async fn authenticated_from(
+        &self,
+        presented: Option<PresentedCredentials>,
+        source: SourceAddress,
+    ) -> Result<Authenticated, Error> {
+        let authenticated = self.authenticate(presented).await?;
+        if authenticated.client.ip_allowlist.admits(source.ip) {
+            return Ok(authenticated);
+        }
+        Err(Error::AddressNotAllowed(source))
+    }
+
     /// Authenticates a client. Whatever goes wrong, the same work is done and the same error comes back; its cause is
     /// for the logs.
     ///

@@ -128,11 +128,8 @@ impl Service {
     /// # Errors
     /// [`Error`], as RFC 6749 §5.2 and the contract have them.
     pub async fn issue(&self, request: IssueRequest) -> Result<IssuedToken, Error> {
-        let authenticated = self.authenticate(request.credentials).await?;
+        let authenticated = self.authenticated_from(request.credentials, request.source).await?;
         let client = &authenticated.client;
-        if !client.ip_allowlist.admits(request.source.ip) {
-            return Err(Error::AddressNotAllowed(request.source));
-        }
         if request.grant_type != "client_credentials" {
             return Err(Error::UnsupportedGrantType);
         }

@@ -9,12 +9,15 @@ mod catalog;
 mod client_cache;
 mod clients;
 mod cursor;
+mod feed;
+mod introspect;
 mod issue;
 mod keys;
 mod projects;
 mod quickstart;
 mod refusals;
 mod revocations;
+mod revoke;
 mod tasks;
 mod usage;
 
@@ -22,17 +25,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::crypto::entropy::Entropy;
-use crate::id::RequestId;
+use crate::id::{RequestId, random_128};
+use crate::resource::Verifier;
 
 use super::error::Error;
 use super::keys::KeyRing;
 use super::model::{Actor, Change};
 use super::store::{Store, StoreError};
 
-pub use authenticate::{Authenticated, PresentedCredentials};
+pub use authenticate::{Authenticated, PresentedCredentials, SensitiveToken, TokenRequest};
 pub use catalog::{Catalog, CatalogSnapshot};
 pub use cursor::PageRequest;
 pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
@@ -64,6 +69,9 @@ pub struct Service {
     clients: client_cache::ClientCache,
     catalog: Catalog,
     revocations: Arc<Revocations>,
+    verifier: Arc<Verifier>,
+    waiting: feed::Waiting,
+    stopping: watch::Sender<bool>,
     usage: usage::Usage,
     refusals: refusals::Refusals,
     cursors: cursor::CursorKey,
@@ -91,7 +99,14 @@ impl Service {
         keys: Arc<KeyRing>,
     ) -> Result<Self, StoreError> {
         let catalog = Catalog::load(&*store).await?;
-        let revocations = Arc::new(Revocations::load(&*store, clock.now()).await?);
+        let run = random_128(&*entropy).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let revocations = Arc::new(Revocations::load(&*store, clock.now(), run).await?);
+        let issuer = &*settings.issuer;
+        let verifier = Verifier::builder(issuer, issuer, Arc::clone(&keys) as _)
+            .clock(Arc::clone(&clock))
+            .revocations(Arc::clone(&revocations) as _)
+            .leeway(LEEWAY)
+            .build();
         let cursors = cursor::CursorKey::new(&store.cursor_secret().await?);
         Ok(Self {
             settings,
@@ -102,6 +117,9 @@ impl Service {
             store,
             catalog,
             revocations,
+            verifier: Arc::new(verifier),
+            waiting: feed::Waiting::default(),
+            stopping: watch::Sender::new(false),
             usage: usage::Usage::default(),
             refusals: refusals::Refusals::default(),
             cursors,
@@ -120,10 +138,10 @@ impl Service {
         &self.keys
     }
 
-    /// What is revoked.
+    /// What verifies our own tokens.
     #[must_use]
-    pub fn revocations(&self) -> &Arc<Revocations> {
-        &self.revocations
+    pub fn verifier(&self) -> &Arc<Verifier> {
+        &self.verifier
     }
 
     /// The clock.

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::id::RequestId;
+use crate::resource::{LogRefusals, Refusal, RefusalObserver, Refused};
 use crate::server::error::Error;
 use crate::server::model::RefusalRecord;
 use crate::source_ip::SourceAddress;
@@ -34,31 +35,79 @@ impl Service {
     #[must_use]
     pub fn note_refusal(&self, error: &Error, source: Option<SourceAddress>) -> RequestId {
         let request_id = self.request_id();
-        let cause = error.cause();
         let client_id = match error {
             Error::Unauthenticated(failure) => failure.client_id.as_ref().map(ToString::to_string),
             _ => None,
         };
-        let reason = error.reason().as_str();
-        let mut waiting = self.refusals.waiting();
-        if waiting.records.len() < WAITING {
-            let unrecorded = std::mem::take(&mut waiting.unrecorded);
-            tracing::info!(%request_id, reason, cause, client_id, unrecorded, "token refused");
-            waiting.records.push(RefusalRecord {
-                at: self.clock.now(),
-                request_id: Some(request_id.as_str().to_owned()),
-                reason: reason.to_owned(),
-                cause: cause.map(str::to_owned),
-                client_id,
-                source: source.map(|source| source.ip),
-                unrecorded,
-            });
-        } else {
-            waiting.unrecorded += 1;
+        let (reason, cause) = (error.reason().as_str(), error.cause());
+        let recorded = self.record_refusal(RefusalRecord {
+            at: self.clock.now(),
+            request_id: Some(request_id.as_str().to_owned()),
+            reason: reason.to_owned(),
+            cause: cause.map(str::to_owned),
+            detail: None,
+            client_id: client_id.clone(),
+            source: source.map(|source| source.ip),
+            unrecorded: 0,
+        });
+        if let Some(unrecorded) = recorded {
+            tracing::info!(%request_id, reason, cause, client_id, unrecorded, "refused");
         }
         request_id
     }
 
+    /// How many went unrecorded before this one; none where this one does, too.
+    fn record_refusal(&self, mut record: RefusalRecord) -> Option<u64> {
+        let mut waiting = self.refusals.waiting();
+        if waiting.records.len() >= WAITING {
+            waiting.unrecorded += 1;
+            return None;
+        }
+        record.unrecorded = std::mem::take(&mut waiting.unrecorded);
+        let unrecorded = record.unrecorded;
+        waiting.records.push(record);
+        Some(unrecorded)
+    }
+
+    /// The record of the refused request of this name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is none, or none any more, or what the store says.
+    pub async fn refusal(&self, request_id: &str) -> Result<RefusalRecord, Error> {
+        let is_it = |record: &RefusalRecord| record.request_id.as_deref() == Some(request_id);
+        if let Some(record) = self.refusals.waiting().records.iter().find(|record| is_it(record)) {
+            return Ok(record.clone());
+        }
+        let kept = self.store.refusals(usize::try_from(KEPT).unwrap_or(usize::MAX)).await?;
+        kept.into_iter().find(is_it).ok_or_else(|| Error::NotFound {
+            what: "refusal",
+            name: format!("{request_id}: the last {KEPT} are kept, and in a flood not all"),
+        })
+    }
+}
+
+/// Refusals of guarded routes.
+impl RefusalObserver for Service {
+    fn request_refused(&self, request_id: &RequestId, refused: &Refused) {
+        // The path is the caller's text.
+        let own_words = !matches!(refused.refusal, Refusal::NoRule { .. });
+        let recorded = self.record_refusal(RefusalRecord {
+            at: self.clock.now(),
+            request_id: Some(request_id.as_str().to_owned()),
+            reason: refused.reason().as_str().to_owned(),
+            cause: None,
+            detail: own_words.then(|| refused.refusal.detail()),
+            client_id: refused.client_id.clone(),
+            source: refused.ip(),
+            unrecorded: 0,
+        });
+        if recorded.is_some() {
+            LogRefusals.request_refused(request_id, refused);
+        }
+    }
+}
+
+impl Service {
     pub(super) async fn flush_refusals(&self) {
         let records = std::mem::take(&mut self.refusals.waiting().records);
         if records.is_empty() {

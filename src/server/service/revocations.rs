@@ -1,56 +1,122 @@
-//! What is revoked, at hand for every token that is verified here.
+//! What is revoked: at hand for every token that is verified here, and published for verifiers elsewhere.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
 
 use crate::clock::UnixTime;
-use crate::resource::RevocationSource;
+use crate::oauth::feed::{RevocationFeed, RevokedGeneration, RevokedJti, RevokedKid};
+use crate::resource::{RevocationSource, RevokedSet};
 use crate::server::model::{Revocation, RevokedTarget};
 use crate::server::store::{Store, StoreError};
 
 /// What is revoked. The locks are held for a look-up or an insertion, never across I/O.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Revocations {
-    generations: RwLock<HashMap<String, UnixTime>>,
-    kids: RwLock<HashMap<String, UnixTime>>,
+    set: RevokedSet,
+    log: Mutex<Log>,
+    /// The number of the last entry, for those who wait for the next one.
+    news: watch::Sender<u64>,
+    /// What tells the cursors of this run from those of others, whose numbers mean something else.
+    run: String,
 }
 
-fn holds(set: &RwLock<HashMap<String, UnixTime>>, name: &str) -> bool {
-    set.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+/// The entries in the order in which they came, numbered from 1.
+#[derive(Debug, Default)]
+struct Log {
+    entries: VecDeque<(u64, Revocation)>,
+    last: u64,
+}
+
+/// How far somebody has read: opaque to them, and known to this run alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    /// The last entry of the log.
+    pub(super) entry: u64,
+    /// The version of the key set.
+    pub(super) keys: u64,
 }
 
 impl Revocations {
-    pub(super) async fn load(store: &dyn Store, now: UnixTime) -> Result<Self, StoreError> {
-        let revocations = Self::default();
+    pub(super) async fn load(store: &dyn Store, now: UnixTime, run: String) -> Result<Self, StoreError> {
+        let revocations = Self { set: RevokedSet::default(), log: Mutex::default(), news: watch::Sender::new(0), run };
         revocations.add(store.revocations(now).await?);
         Ok(revocations)
     }
 
+    fn log(&self) -> MutexGuard<'_, Log> {
+        // Entries are added whole.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes in what the store remembers as revoked.
     pub(super) fn add(&self, revoked: impl IntoIterator<Item = Revocation>) {
-        for Revocation { target, until } in revoked {
-            let (set, name) = match target {
-                RevokedTarget::Generation(generation) => (&self.generations, generation),
-                RevokedTarget::Kid(kid) => (&self.kids, kid),
-            };
-            set.write().unwrap_or_else(PoisonError::into_inner).insert(name, until);
+        let mut news = RevocationFeed::default();
+        let mut log = self.log();
+        for revocation in revoked {
+            push(&mut news, &revocation);
+            log.last += 1;
+            let number = log.last;
+            log.entries.push_back((number, revocation));
         }
+        // In the set before anybody is told: who hears of it may try a token here.
+        self.set.add(&news);
+        let last = log.last;
+        drop(log);
+        self.news.send_replace(last);
     }
 
     /// Forgets what no longer matters at `now`.
     pub(super) fn purge(&self, now: UnixTime) {
-        for set in [&self.generations, &self.kids] {
-            set.write().unwrap_or_else(PoisonError::into_inner).retain(|_, until| *until > now);
+        self.set.purge(now);
+        self.log().entries.retain(|(_, revocation)| revocation.until > now);
+    }
+
+    /// Hears of every new entry.
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// The position that a cursor stands for, if it is one of this run's.
+    pub(super) fn position(&self, cursor: &str) -> Option<Position> {
+        let mut parts = cursor.strip_prefix(&self.run)?.strip_prefix('.')?.split('.');
+        let mut number = || parts.next()?.parse().ok();
+        let position = Position { entry: number()?, keys: number()? };
+        (position.entry <= self.log().last && parts.next().is_none()).then_some(position)
+    }
+
+    /// What came after `since`; where that is unknown, all of it.
+    pub(super) fn feed(&self, since: Option<Position>, keys: u64) -> RevocationFeed {
+        let log = self.log();
+        let mut feed = RevocationFeed { reset: since.is_none(), ..RevocationFeed::default() };
+        let read = since.map_or(0, |since| since.entry);
+        let start = log.entries.partition_point(|(number, _)| *number <= read);
+        for (_, revocation) in log.entries.range(start..) {
+            push(&mut feed, revocation);
         }
+        feed.cursor = format!("{}.{}.{keys}", self.run, log.last);
+        feed
+    }
+}
+
+fn push(feed: &mut RevocationFeed, Revocation { target, until }: &Revocation) {
+    let until = *until;
+    match target {
+        RevokedTarget::Token { jti, .. } => feed.jtis.push(RevokedJti { jti: jti.clone(), until }),
+        RevokedTarget::Generation(generation) => {
+            feed.generations.push(RevokedGeneration { generation: generation.clone(), until });
+        }
+        RevokedTarget::Kid(kid) => feed.kids.push(RevokedKid { kid: kid.clone(), until }),
     }
 }
 
 impl RevocationSource for Revocations {
     fn key_is_revoked(&self, kid: &str) -> bool {
-        holds(&self.kids, kid)
+        self.set.key_is_revoked(kid)
     }
 
-    fn token_is_revoked(&self, _token_id: &str, generation: Option<&str>) -> bool {
-        generation.is_some_and(|generation| holds(&self.generations, generation))
+    fn token_is_revoked(&self, token_id: &str, generation: Option<&str>) -> bool {
+        self.set.token_is_revoked(token_id, generation)
     }
 }

@@ -91,6 +91,15 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         change: Change,
     ) -> Result<(), StoreError>;
 
+    /// Remembers a token as revoked, unless `most` live ones of its client are at `now`; then it is false.
+    async fn revoke_token(
+        &self,
+        revocation: Revocation,
+        most: usize,
+        now: UnixTime,
+        change: Change,
+    ) -> Result<bool, StoreError>;
+
     /// What is revoked and still matters at `now`.
     async fn revocations(&self, now: UnixTime) -> Result<Vec<Revocation>, StoreError>;
 

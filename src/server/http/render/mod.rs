@@ -30,6 +30,8 @@ mod tests {
             Error::InvalidScope("s".to_owned()),
             Error::InvalidTarget("t".to_owned()),
             Error::AddressNotAllowed(source),
+            Error::NotTheirToken,
+            Error::TooManyRevoked { client_id: "c".to_owned(), most: 1 },
             Error::ScopeLost(Scope::parse("mintage:projects:read").unwrap()),
             Error::InvalidFields(vec![FieldError::new("name", "n")]),
             Error::NotFound { what: "client", name: "c".to_owned() },
@@ -48,6 +50,8 @@ mod tests {
                 | Error::InvalidScope(_)
                 | Error::InvalidTarget(_)
                 | Error::AddressNotAllowed(_)
+                | Error::NotTheirToken
+                | Error::TooManyRevoked { .. }
                 | Error::ScopeLost(_)
                 | Error::InvalidFields(_)
                 | Error::NotFound { .. }

@@ -31,6 +31,8 @@ pub(crate) fn oauth_error(error: &Error, request_id: RequestId) -> Response {
         | Error::UnsupportedGrantType
         | Error::InvalidScope(_)
         | Error::InvalidTarget(_)
+        | Error::NotTheirToken
+        | Error::TooManyRevoked { .. }
         | Error::AddressNotAllowed(_)
         | Error::ScopeLost(_)
         | Error::InvalidFields(_)

@@ -80,6 +80,8 @@ pub(crate) fn problem_response(error: &Error, request_id: RequestId, errors_base
         | Error::UnsupportedGrantType
         | Error::InvalidScope(_)
         | Error::InvalidTarget(_)
+        | Error::NotTheirToken
+        | Error::TooManyRevoked { .. }
         | Error::NotFound { .. }
         | Error::Conflict(_)
         | Error::MethodNotAllowed

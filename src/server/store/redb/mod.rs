@@ -3,6 +3,7 @@
 mod apis;
 mod check;
 mod open;
+mod revocations;
 mod tables;
 mod verbs;
 mod writer;

@@ -3,18 +3,17 @@
 use std::collections::HashMap;
 use std::ops::Bound;
 
-use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
+use redb::{ReadableTable, WriteTransaction};
 
 use crate::clock::UnixTime;
 use crate::id::ClientId;
-use crate::server::model::{
-    Api, AuditHead, Change, Client, KeyRecord, Project, RefusalRecord, Revocation, RevokedTarget, SecretUse,
-};
+use crate::server::model::{Api, AuditHead, Change, Client, KeyRecord, Project, RefusalRecord, Revocation, SecretUse};
 use crate::server::store::{ABSENT, Store, StoreError};
 
+use super::revocations::{all_revocations, live_tokens, purge_revocations, revoke};
 use super::tables::{
-    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, KEYS_REVISION, META, PROJECTS, REFUSALS, REVOCATIONS,
-    SECRET_USES, STARTED, decode, encode,
+    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, KEYS_REVISION, META, PROJECTS, REFUSALS, SECRET_USES,
+    STARTED, decode, encode,
 };
 use super::{RedbStore, apis, unavailable};
 
@@ -35,18 +34,6 @@ fn audit_head(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<
         .map_err(unavailable)?
         .ok_or_else(|| StoreError::Corrupt("the end of the audit chain is missing".to_owned()))?;
     decode("the audit chain", bytes.value())
-}
-
-fn revoke(transaction: &WriteTransaction, revoked: &[Revocation]) -> Result<(), StoreError> {
-    let mut table = transaction.open_table(REVOCATIONS).map_err(unavailable)?;
-    for revocation in revoked {
-        let key = match &revocation.target {
-            RevokedTarget::Generation(generation) => ("generation", generation.as_str()),
-            RevokedTarget::Kid(kid) => ("kid", kid.as_str()),
-        };
-        table.insert(key, revocation.until.seconds()).map_err(unavailable)?;
-    }
-    Ok(())
 }
 
 /// The client that is there, if its revision is `expected`.
@@ -254,37 +241,30 @@ impl Store for RedbStore {
             .await
     }
 
-    async fn revocations(&self, now: UnixTime) -> Result<Vec<Revocation>, StoreError> {
-        self.read(move |transaction| {
-            let table = transaction.open_table(REVOCATIONS).map_err(unavailable)?;
-            let mut revocations = Vec::new();
-            for entry in table.iter().map_err(unavailable)? {
-                let (key, until) = entry.map_err(unavailable)?;
-                let until = UnixTime::from_seconds(until.value());
-                let target = match key.value() {
-                    ("generation", generation) => RevokedTarget::Generation(generation.to_owned()),
-                    ("kid", kid) => RevokedTarget::Kid(kid.to_owned()),
-                    (other, _) => return Err(StoreError::Corrupt(format!("a revocation of a {other}"))),
-                };
-                if until > now {
-                    revocations.push(Revocation { target, until });
+    async fn revoke_token(
+        &self,
+        revocation: Revocation,
+        most: usize,
+        now: UnixTime,
+        change: Change,
+    ) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |transaction| {
+                if live_tokens(transaction, &revocation.target, now)? >= most {
+                    return Ok(false);
                 }
-            }
-            Ok(revocations)
-        })
-        .await
+                revoke(transaction, &[revocation])?;
+                seal(transaction, &change).map(|()| true)
+            })
+            .await
+    }
+
+    async fn revocations(&self, now: UnixTime) -> Result<Vec<Revocation>, StoreError> {
+        self.read(move |transaction| all_revocations(transaction, now)).await
     }
 
     async fn purge(&self, now: UnixTime) -> Result<usize, StoreError> {
-        self.writer
-            .write(move |transaction| {
-                let mut table = transaction.open_table(REVOCATIONS).map_err(unavailable)?;
-                let before = table.len().map_err(unavailable)?;
-                table.retain(|_, until| until > now.seconds()).map_err(unavailable)?;
-                let purged = before - table.len().map_err(unavailable)?;
-                Ok(usize::try_from(purged).unwrap_or(usize::MAX))
-            })
-            .await
+        self.writer.write(move |transaction| purge_revocations(transaction, now)).await
     }
 
     async fn audit(&self, from: u64, limit: usize) -> Result<(AuditHead, Vec<Vec<u8>>), StoreError> {

@@ -1,0 +1,166 @@
+//! Requests to an issuer: the HTTP client that both sides outside the server use, and the issuer's metadata.
+//!
+//! Responsible for: TLS on ring, no redirects, answers bounded in size and time, URLs that can be asked. Never: what is
+//! asked for, or what the answers mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::oauth::metadata::{AUTHORIZATION_SERVER_PATH, DiscoveredMetadata, well_known};
+
+/// A longer answer is not read to its end.
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// How long a request may take that does not ask the server to wait.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why nothing usable came back. Carries nothing secret.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// A URL that cannot be used.
+    #[error("a URL here has to be http or https, and has no user or password in it")]
+    BadUrl,
+    /// The server was not reached, or broke off.
+    #[error("{url} could not be reached: {why}. Does it run there?")]
+    Unreachable {
+        /// The server.
+        url: String,
+        /// What happened.
+        why: String,
+    },
+    /// An answer that is longer than any that is expected.
+    #[error("the answer of {url} is longer than {limit} bytes")]
+    TooLong {
+        /// The server.
+        url: String,
+        /// The most that is read.
+        limit: usize,
+    },
+    /// Another status than 200.
+    #[error("{url} was answered with {status}")]
+    Status {
+        /// What was asked.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+    /// The metadata is not that of the issuer (RFC 8414 §3.3).
+    #[error("the metadata at {url} {why}")]
+    Discovery {
+        /// Where it was read.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl FetchError {
+    /// Something between here and the server.
+    pub(crate) fn unreachable(url: &Url, error: &reqwest::Error) -> Self {
+        Self::Unreachable { url: url.to_string(), why: innermost(error) }
+    }
+}
+
+/// An HTTP client with TLS on ring, the system's certificates and no redirects.
+///
+/// # Errors
+/// [`FetchError::Unreachable`] where the system's certificates cannot be used.
+pub fn http_client() -> Result<reqwest::Client, FetchError> {
+    build(|builder| builder)
+}
+
+/// The same over a Unix socket.
+#[cfg(feature = "server")]
+pub(crate) fn unix_client(socket: &std::path::Path) -> Result<reqwest::Client, FetchError> {
+    build(|builder| builder.unix_socket(socket).no_proxy())
+}
+
+fn build(with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Result<reqwest::Client, FetchError> {
+    let fail = |why: String| FetchError::Unreachable { url: "the network".to_owned(), why };
+    // Named outright: the process-wide provider belongs to the program that embeds this library.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| fail(e.to_string()))?;
+    let tls = match rustls_platform_verifier::Verifier::new(provider) {
+        Ok(verifier) => versions.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth(),
+        // Without any certificates http still works, and https fails for want of a trusted root.
+        Err(_) => versions.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
+    };
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        .user_agent(concat!("mintage/", env!("CARGO_PKG_VERSION")));
+    with(builder).build().map_err(|e| fail(innermost(&e)))
+}
+
+/// The end of an error's chain: what really happened, without the URL that reqwest repeats.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Reads a body, but not past `limit` bytes.
+///
+/// # Errors
+/// [`FetchError::Unreachable`] where it breaks off, [`FetchError::TooLong`].
+pub async fn read_bounded(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, FetchError> {
+    let url = response.url().clone();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| FetchError::unreachable(&url, &e))? {
+        if body.len() + chunk.len() > limit {
+            return Err(FetchError::TooLong { url: url.to_string(), limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// A URL that can be asked.
+///
+/// # Errors
+/// [`FetchError::BadUrl`], which does not repeat it: there may be a password in it.
+pub fn http_url(text: &str) -> Result<Url, FetchError> {
+    match Url::parse(text) {
+        Ok(url)
+            if matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none() =>
+        {
+            Ok(url)
+        }
+        _ => Err(FetchError::BadUrl),
+    }
+}
+
+/// The metadata of `issuer` (RFC 8414 §3), checked to be its own.
+///
+/// # Errors
+/// [`FetchError`].
+pub async fn discover(http: &reqwest::Client, issuer: &str) -> Result<DiscoveredMetadata, FetchError> {
+    let url = well_known(&http_url(issuer)?, AUTHORIZATION_SERVER_PATH);
+    let fail = |why: String| FetchError::Discovery { url: url.to_string(), why };
+    let response = http.get(url.clone()).send().await.map_err(|e| FetchError::unreachable(&url, &e))?;
+    if !response.status().is_success() {
+        return Err(fail(format!("was answered with {}", response.status().as_u16())));
+    }
+    let body = read_bounded(response, MAX_ANSWER_BYTES).await?;
+    let metadata: DiscoveredMetadata =
+        serde_json::from_slice(&body).map_err(|_| fail("is not a JSON object with an issuer".to_owned()))?;
+    if metadata.issuer != issuer {
+        return Err(fail(format!("is that of another issuer ({:?}); name it just so", metadata.issuer)));
+    }
+    Ok(metadata)
+}

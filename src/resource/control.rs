@@ -1,0 +1,149 @@
+//! The controls of a guard that can be tried out before they refuse, and who is told of what they do.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::RequestId;
+use crate::reason::Reason;
+use crate::source_ip::SourceAddress;
+
+use super::refusal::Refusal;
+
+/// A control that can run in shadow: it decides, logs and counts what it would have refused, and lets it through.
+/// Signature, times, audience and revoked keys are no such: what fails those is no credential at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Control {
+    /// The scopes that the route needs.
+    Scope,
+    /// The allowlists of the token and of the route.
+    Address,
+    /// The environment of the route.
+    Environment,
+    /// Revoked tokens and generations, and a feed that is too old to go by.
+    Revocation,
+}
+
+impl Control {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Scope, Self::Address, Self::Environment, Self::Revocation];
+
+    /// Its word in configuration, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scope => "scope",
+            Self::Address => "address",
+            Self::Environment => "environment",
+            Self::Revocation => "revocation",
+        }
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// It is none of the controls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the controls are scope, address, environment and revocation")]
+pub struct NoSuchControl;
+
+impl FromStr for Control {
+    type Err = NoSuchControl;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchControl> {
+        Self::ALL.into_iter().find(|control| control.as_str() == text).ok_or(NoSuchControl)
+    }
+}
+
+/// How often each control would have refused, had it not run in shadow.
+#[derive(Debug, Default)]
+pub struct ShadowCounts {
+    scope: AtomicU64,
+    address: AtomicU64,
+    environment: AtomicU64,
+    revocation: AtomicU64,
+}
+
+impl ShadowCounts {
+    fn of(&self, control: Control) -> &AtomicU64 {
+        match control {
+            Control::Scope => &self.scope,
+            Control::Address => &self.address,
+            Control::Environment => &self.environment,
+            Control::Revocation => &self.revocation,
+        }
+    }
+
+    /// How often `control` would have refused.
+    #[must_use]
+    pub fn get(&self, control: Control) -> u64 {
+        self.of(control).load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count(&self, control: Control) {
+        self.of(control).fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("mintage_shadow_refusals_total", "control" => control.as_str()).increment(1);
+    }
+}
+
+/// A request that a guard refuses.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// Where it came from, if that was decided.
+    pub source: Option<SourceAddress>,
+    /// The client of its token, if that is good.
+    pub client_id: Option<String>,
+}
+
+impl Refused {
+    /// A refusal of a request of which nothing is known yet.
+    #[must_use]
+    pub fn of(refusal: Refusal) -> Self {
+        Self { refusal, source: None, client_id: None }
+    }
+
+    /// Its stable word.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.refusal.reason()
+    }
+
+    /// The address it came from, if that was decided.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.source.map(|source| source.ip)
+    }
+}
+
+/// Told of each refused request, before its answer goes out. Called on the request's own thread: it must not wait.
+pub trait RefusalObserver: fmt::Debug + Send + Sync {
+    /// The request of this name was refused.
+    fn request_refused(&self, request_id: &RequestId, refused: &Refused);
+}
+
+/// Writes refusals to the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogRefusals;
+
+impl RefusalObserver for LogRefusals {
+    fn request_refused(&self, request_id: &RequestId, refused: &Refused) {
+        let (reason, client_id) = (refused.reason(), refused.client_id.as_deref());
+        match reason {
+            // Anybody can be refused so, as often as they like.
+            Reason::NoCredentials | Reason::MalformedRequest | Reason::TokenInvalid => {
+                tracing::debug!(%request_id, reason = reason.as_str(), "refused");
+            }
+            _ => tracing::info!(%request_id, reason = reason.as_str(), client_id, "refused"),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `GET /oauth/revocations`: the feed of what is revoked.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderName;
+use http::HeaderValue;
+
+use crate::oauth::feed::{JWKS_ETAG, MAX_WAIT};
+use crate::oauth::form;
+use crate::server::error::Error;
+
+use super::App;
+use super::client_form::{NO_STORE, source_of};
+use super::render::oauth_error;
+
+/// What was revoked since a cursor; held back until there is news, where that is asked for.
+pub(super) async fn follow(State(app): State<App>, request: Request) -> Response {
+    let asked = source_of(&app, &request).and_then(|source| Ok((source, read(request.uri().query())?)));
+    let (source, (since, wait)) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return oauth_error(&error, app.service.note_refusal(&error, None)),
+    };
+    let (feed, etag) = app.service.revocation_feed(since.as_deref(), wait, source.ip).await;
+    let mut response = (NO_STORE, Json(feed)).into_response();
+    if let Ok(etag) = HeaderValue::try_from(etag) {
+        response.headers_mut().insert(HeaderName::from_static(JWKS_ETAG), etag);
+    }
+    response
+}
+
+fn read(query: Option<&str>) -> Result<(Option<String>, Duration), Error> {
+    let malformed = |detail: &str| Error::Malformed(detail.to_owned());
+    let pairs = form::decode_pairs(query.unwrap_or_default().as_bytes())
+        .ok_or_else(|| malformed("the query is not form-encoded UTF-8"))?;
+    let (mut since, mut wait) = (None, None);
+    for (name, value) in pairs {
+        let repeated = match name.as_str() {
+            "since" => since.replace(value).is_some(),
+            "wait" => wait.replace(value).is_some(),
+            _ => false,
+        };
+        if repeated {
+            return Err(Error::Malformed(format!("the parameter {name} was sent more than once")));
+        }
+    }
+    let seconds = match wait.as_deref() {
+        None | Some("") => 0,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|seconds| *seconds <= MAX_WAIT)
+            .ok_or_else(|| Error::Malformed(format!("wait has to be whole seconds, from 0 to {MAX_WAIT}")))?,
+    };
+    Ok((since, Duration::from_secs(seconds)))
+}

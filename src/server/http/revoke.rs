@@ -1,0 +1,16 @@
+//! `POST /oauth/revoke` (RFC 7009).
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::client_form::{self, NO_STORE};
+
+/// Revokes a token.
+pub(super) async fn revoke(State(app): State<App>, request: Request) -> Response {
+    client_form::answer(&app, request, |form| async {
+        app.service.revoke_token(form.about_token()?).await?;
+        Ok(NO_STORE.into_response())
+    })
+    .await
+}

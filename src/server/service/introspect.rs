@@ -1,0 +1,77 @@
+//! Introspection (RFC 7662): what a client may know of a token.
+
+use crate::oauth::introspection::{ActiveToken, Introspection};
+use crate::resource::AccessToken;
+use crate::scope::ScopeSet;
+use crate::server::error::Error;
+use crate::server::model::Client;
+
+use super::{Service, TokenRequest};
+
+/// The scope that lets a client introspect any token of its organization.
+const INTROSPECT: &str = "mintage:tokens:introspect";
+
+/// What a caller may know of a token: the audiences and the scopes that are its business.
+struct View {
+    audience: Vec<String>,
+    scopes: ScopeSet,
+}
+
+impl Service {
+    /// What the caller may know of a token. A token that is not good, or is not the caller's to know, is inactive, and
+    /// nothing tells the two apart.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], [`Error::AddressNotAllowed`], or what the store says.
+    pub async fn introspect(&self, request: TokenRequest) -> Result<Introspection, Error> {
+        let caller = self.authenticated_from(request.credentials, request.source).await?.client;
+        let Ok(token) = self.verifier.verify_for_any_audience(&request.token.0) else {
+            return Ok(Introspection::INACTIVE);
+        };
+        let Some(view) = self.view(&caller, &token) else { return Ok(Introspection::INACTIVE) };
+        let claims = token.claims();
+        Ok(Introspection::Active(Box::new(ActiveToken {
+            active: true,
+            scope: view.scopes.to_string(),
+            client_id: claims.client_id.clone(),
+            token_type: "Bearer",
+            exp: claims.expires_at,
+            iat: claims.issued_at,
+            nbf: claims.not_before,
+            sub: claims.subject.clone(),
+            aud: view.audience.into(),
+            iss: claims.issuer.clone(),
+            jti: claims.token_id.clone(),
+            org: claims.organization.clone(),
+            project: claims.project.clone(),
+            env: claims.environment.clone(),
+            ip_allowlist: claims.ip_allowlist.clone(),
+        })))
+    }
+
+    /// What `caller` may know of `token`: who holds the scope, all of a token of the same organization; an introspector
+    /// of some of its audiences, those and their scopes.
+    fn view(&self, caller: &Client, token: &AccessToken) -> Option<View> {
+        let claims = token.claims();
+        if caller.scopes.contains(INTROSPECT) {
+            let own = claims.organization.as_deref() == Some(&caller.organization);
+            return own.then(|| View { audience: claims.audience.clone(), scopes: claims.scopes.clone() });
+        }
+        let catalog = self.catalog.now();
+        let apis: Vec<_> = claims
+            .audience
+            .iter()
+            .filter_map(|identifier| catalog.api(identifier))
+            .filter(|api| claims.organization.as_deref() == Some(&api.organization))
+            .filter(|api| api.introspectors.iter().any(|client| client == caller.client_id.as_str()))
+            .collect();
+        if apis.is_empty() {
+            return None;
+        }
+        let defined = |scope: &str| apis.iter().any(|api| api.scopes.iter().any(|own| own.name.as_str() == scope));
+        Some(View {
+            audience: apis.iter().map(|api| api.identifier.clone()).collect(),
+            scopes: claims.scopes.iter().filter(|scope| defined(scope.as_str())).cloned().collect(),
+        })
+    }
+}

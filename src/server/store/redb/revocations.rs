@@ -1,0 +1,84 @@
+//! The table of what is revoked. The key of a revoked token begins with its client, so that a client's can be counted.
+
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, WriteTransaction};
+
+use crate::clock::UnixTime;
+use crate::server::model::{Revocation, RevokedTarget};
+use crate::server::store::StoreError;
+
+use super::tables::REVOCATIONS;
+use super::unavailable;
+
+const TOKEN: &str = "jti";
+const GENERATION: &str = "generation";
+const KID: &str = "kid";
+
+/// A client's id and a token's `jti`, neither of which has a space in it.
+fn token_key(client_id: &str, jti: &str) -> String {
+    format!("{client_id} {jti}")
+}
+
+pub(super) fn revoke(transaction: &WriteTransaction, revoked: &[Revocation]) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+    for revocation in revoked {
+        let (kind, name) = match &revocation.target {
+            RevokedTarget::Token { client_id, jti } => (TOKEN, token_key(client_id, jti)),
+            RevokedTarget::Generation(generation) => (GENERATION, generation.clone()),
+            RevokedTarget::Kid(kid) => (KID, kid.clone()),
+        };
+        table.insert((kind, name.as_str()), revocation.until.seconds()).map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+/// How many tokens of the client of `target` are revoked and have not expired at `now`, that one left out.
+pub(super) fn live_tokens(
+    transaction: &WriteTransaction,
+    target: &RevokedTarget,
+    now: UnixTime,
+) -> Result<usize, StoreError> {
+    let RevokedTarget::Token { client_id, jti } = target else { return Ok(0) };
+    let table = transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+    // `!` comes after the space.
+    let (start, end) = (format!("{client_id} "), format!("{client_id}!"));
+    let own = token_key(client_id, jti);
+    let mut live = 0;
+    for entry in table.range((TOKEN, start.as_str())..(TOKEN, end.as_str())).map_err(unavailable)? {
+        let (key, until) = entry.map_err(unavailable)?;
+        if until.value() > now.seconds() && key.value().1 != own {
+            live += 1;
+        }
+    }
+    Ok(live)
+}
+
+pub(super) fn all_revocations(transaction: &ReadTransaction, now: UnixTime) -> Result<Vec<Revocation>, StoreError> {
+    let table = transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+    let mut revocations = Vec::new();
+    for entry in table.range::<(&str, &str)>(..).map_err(unavailable)? {
+        let (key, until) = entry.map_err(unavailable)?;
+        let until = UnixTime::from_seconds(until.value());
+        let corrupt = |what: &str| StoreError::Corrupt(format!("a revocation of a {what}"));
+        let target = match key.value() {
+            (TOKEN, name) => {
+                let (client_id, jti) = name.split_once(' ').ok_or_else(|| corrupt(TOKEN))?;
+                RevokedTarget::Token { client_id: client_id.to_owned(), jti: jti.to_owned() }
+            }
+            (GENERATION, generation) => RevokedTarget::Generation(generation.to_owned()),
+            (KID, kid) => RevokedTarget::Kid(kid.to_owned()),
+            (other, _) => return Err(corrupt(other)),
+        };
+        if until > now {
+            revocations.push(Revocation { target, until });
+        }
+    }
+    Ok(revocations)
+}
+
+pub(super) fn purge_revocations(transaction: &WriteTransaction, now: UnixTime) -> Result<usize, StoreError> {
+    let mut table = transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+    let before = table.len().map_err(unavailable)?;
+    table.retain(|_, until| until > now.seconds()).map_err(unavailable)?;
+    let purged = before - table.len().map_err(unavailable)?;
+    Ok(usize::try_from(purged).unwrap_or(usize::MAX))
+}
