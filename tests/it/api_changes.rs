@@ -4,7 +4,7 @@ use mintage::api::{ApiPatch, NewApi, NewClient};
 use mintage::server::error::{Error, FieldError};
 use serde_json::{Value, json};
 
-use crate::app::TestApp;
+use crate::app::{TestApp, encode};
 use crate::client_changes::{ask, audit, fields};
 
 const ORDERS: &str = "https://orders.example";
@@ -92,4 +92,20 @@ async fn who_gets_the_id_of_an_introspector_is_none() {
         .collect();
     let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
     assert_eq!(told, [pair("api.update", "https://a.example"), pair("client.delete", "gateway")]);
+}
+
+#[tokio::test]
+async fn an_introspector_knows_tokens_as_long_as_it_is_named() {
+    let app = TestApp::start().await;
+    app.api(ORDERS, &["orders:read"]).await;
+    let (gateway, client) = (app.client(&[]).await, app.client(&["orders:read"]).await);
+    let token = app.token(&client).await;
+    for (introspectors, active) in [(vec![], false), (vec![gateway.id.clone()], true), (vec![], false)] {
+        let patch = ApiPatch { introspectors: Some(introspectors), ..ApiPatch::default() };
+        app.service.update_api(ORDERS, &patch, &app.caller()).await.unwrap();
+        let request = app.http.post(app.url("/oauth/introspect")).basic_auth(&gateway.id, Some(&gateway.secret));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer: Value = request.body(encode(&[("token", &token)])).send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["active"], active, "{answer}");
+    }
 }
