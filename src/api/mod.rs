@@ -4,10 +4,16 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::Rfc3339;
 use crate::secret::Environment;
+
+/// A member of a merge patch (RFC 7396) that is there: one of type `Option` tells null from left out, and any other takes
+/// no null.
+fn member<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
+}
 
 /// A page of a list.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,7 +36,7 @@ pub struct ScopeDefinition {
 }
 
 /// An API (a resource server) that is to be registered.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewApi {
     /// A URI: the `aud` of its tokens.
@@ -44,6 +50,24 @@ pub struct NewApi {
     /// How long its tokens live at most, in whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_ttl: Option<u64>,
+    /// The clients that may introspect tokens for it.
+    #[serde(default)]
+    pub introspectors: Vec<String>,
+}
+
+/// A change to an API (RFC 7396 merge patch): what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiPatch {
+    /// What people call it.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How long its tokens live at most, in whole seconds; null takes the limit away.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub token_ttl: Option<Option<u64>>,
+    /// All clients that may introspect tokens for it.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub introspectors: Option<Vec<String>>,
 }
 
 /// An API.
@@ -192,12 +216,34 @@ pub struct Client {
     pub updated_at: Rfc3339,
 }
 
-/// A change to a client (RFC 7396 merge patch).
-#[derive(Debug, Serialize, Deserialize)]
+/// A change to a client (RFC 7396 merge patch): what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientPatch {
+    /// What people call it.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Whether it may authenticate.
-    pub status: ClientStatus,
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub status: Option<ClientStatus>,
+    /// All scopes that it is granted.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// All addresses that it may come from; any if empty.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub ip_allowlist: Option<Vec<String>>,
+    /// How long its tokens live at most, in whole seconds; null takes the limit away.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub token_ttl: Option<Option<u64>>,
+    /// For people; null empties it.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub description: Option<Option<String>>,
+    /// Who answers for it; null empties it.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Option<String>>,
+    /// For programs; null takes a label away, or all of them.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Option<BTreeMap<String, Option<String>>>>,
 }
 
 /// A secret that is to be added to a client.

@@ -6,7 +6,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::fetch::{read_bounded, unix_client};
 use crate::server::config::Overrides;
@@ -62,8 +61,8 @@ impl Admin {
         self.call(Method::PATCH, path, Some(body)).await
     }
 
-    pub(super) async fn delete(&self, path: &str) -> Result<(), Failure> {
-        self.call::<Value>(Method::DELETE, path, None::<&()>).await.map(drop)
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.call(Method::DELETE, path, None::<&()>).await
     }
 
     /// All items of a list, page by page.

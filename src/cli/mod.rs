@@ -7,6 +7,7 @@ mod admin;
 mod api;
 mod client;
 mod config;
+mod edit;
 mod inspect;
 mod key;
 mod output;
@@ -95,10 +96,10 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
-    /// Register APIs (resource servers) and the scopes they define
+    /// Register and change APIs (resource servers) and the scopes they define
     #[command(subcommand)]
     Api(api::Command),
-    /// Register clients, rotate their secrets, cut them off
+    /// Register and change clients, rotate their secrets, cut them off
     #[command(subcommand)]
     Client(client::Command),
     /// Look at the signing keys, rotate and revoke them

@@ -1,13 +1,15 @@
 //! Allowlists of CIDRs.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 /// The most entries that one allowlist has, after overlapping ones are merged.
 pub const MAX_ENTRIES: usize = 32;
+/// IPv4-mapped IPv6: its addresses are IPv4 here, so none is left in it as IPv6.
+const MAPPED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
 
 /// Address ranges that something is allowed from. Overlapping ones are merged, host bits are masked, IPv4-mapped IPv6
 /// is IPv4. As a client's or a route's allowlist an empty one means any address; see [`Allowlist::admits`].
@@ -112,6 +114,21 @@ impl Allowlist {
     #[must_use]
     pub fn admits(&self, ip: IpAddr) -> bool {
         self.is_empty() || self.contains(ip)
+    }
+
+    /// Whether it admits every address that `other` admits, however the ranges are cut.
+    #[must_use]
+    pub fn admits_all_of(&self, other: &Self) -> bool {
+        if self.is_empty() {
+            return true;
+        }
+        let all = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
+        let asked = if other.is_empty() { all.as_slice() } else { &other.0 };
+        let mut own = self.0.clone();
+        own.push(IpNet::V6(MAPPED));
+        // Each is as large as it can be: a range that all of them together hold is held by one.
+        let joined = IpNet::aggregate(&own);
+        asked.iter().all(|net| joined.iter().any(|large| large.contains(net)))
     }
 }
 

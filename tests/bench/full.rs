@@ -26,12 +26,8 @@ pub(crate) async fn serve(data: &Path, sockets: &Path) -> Result<()> {
     let (address, service) = (server.address(), server.service());
     let caller = || Caller { actor: Actor::System, request_id: service.request_id() };
     let defined = |name: &str| ScopeDefinition { name: name.to_owned(), description: String::new() };
-    let api = NewApi {
-        identifier: API.to_owned(),
-        name: None,
-        scopes: SCOPES.into_iter().map(defined).collect(),
-        token_ttl: None,
-    };
+    let api =
+        NewApi { identifier: API.to_owned(), scopes: SCOPES.into_iter().map(defined).collect(), ..NewApi::default() };
     service.create_api(api, &caller()).await.map_err(|error| error.detail())?;
     let client = NewClient {
         name: "Bench".to_owned(),

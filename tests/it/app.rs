@@ -77,7 +77,7 @@ impl TestApp {
             .iter()
             .map(|name| api::ScopeDefinition { name: (*name).to_owned(), description: String::new() })
             .collect();
-        let new = api::NewApi { identifier: identifier.to_owned(), name: None, scopes, token_ttl: None };
+        let new = api::NewApi { identifier: identifier.to_owned(), scopes, ..api::NewApi::default() };
         self.service.create_api(new, &caller()).await.unwrap()
     }
 

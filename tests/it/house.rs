@@ -102,6 +102,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "oauth",
             "scope",
             "secret",
+            "source_ip",
             "server",
             "server::config",
             "server::guards",

@@ -14,6 +14,8 @@
 
 mod app;
 
+mod api_changes;
+mod client_changes;
 mod coverage;
 mod guarded;
 mod house;

@@ -47,6 +47,7 @@ fn api(identifier: &str, scope: &str) -> Api {
         token_ttl: None,
         introspectors: Vec::new(),
         created_at: UnixTime::from_seconds(0),
+        revision: 1,
     }
 }
 
@@ -116,6 +117,69 @@ async fn an_api_takes_its_scopes_for_itself(store: Arc<dyn Store>) {
     store.add_api(api("https://b", "b:read"), change("create")).await.unwrap();
     let names: Vec<_> = store.apis().await.unwrap().into_iter().map(|a| a.identifier).collect();
     assert_eq!(names, ["https://a", "https://b"]);
+}
+
+async fn an_api_is_replaced_as_it_was_known(store: Arc<dyn Store>) {
+    let before = api("https://a", "a:read");
+    let mut after = Api { name: "A".to_owned(), token_ttl: Some(60), revision: 2, ..before.clone() };
+    let replace = |before: &Api, after: &Api| {
+        let (store, before, after) = (Arc::clone(&store), before.clone(), after.clone());
+        async move { store.replace_api(before, after, change("update")).await }
+    };
+    assert_eq!(replace(&before, &after).await, Err(StoreError::Conflict), "it is not there");
+    store.add_api(before.clone(), change("create")).await.unwrap();
+    store.add_api(api("https://b", "b:read"), change("create")).await.unwrap();
+    replace(&before, &after).await.unwrap();
+    assert_eq!(store.apis().await.unwrap(), [after.clone(), api("https://b", "b:read")]);
+    let mut third = Api { name: "AA".to_owned(), revision: 3, ..after.clone() };
+    assert_eq!(replace(&before, &third).await, Err(StoreError::Conflict), "somebody was faster");
+    // Its scopes are written elsewhere too, and stay.
+    let other = Api { scopes: api("https://a", "a:write").scopes, ..third.clone() };
+    assert_eq!(replace(&after, &other).await, Err(StoreError::Conflict));
+    third.introspectors.push("a".to_owned());
+    assert_eq!(replace(&after, &third).await, Err(StoreError::Conflict), "no such client");
+    assert_eq!(
+        store
+            .add_api(Api { introspectors: third.introspectors.clone(), ..api("https://c", "c") }, change("create"))
+            .await,
+        Err(StoreError::Conflict)
+    );
+    store.save_client(client("a", 1), ABSENT, vec![], change("create")).await.unwrap();
+    replace(&after, &third).await.unwrap();
+    assert_eq!(store.add_api(api("https://c", "a:read"), change("create")).await, Err(StoreError::Conflict));
+    after = store.apis().await.unwrap().remove(0);
+    assert_eq!(after, third);
+    // Nothing that conflicted has left a record.
+    let (head, _) = store.audit(1, 100).await.unwrap();
+    assert_eq!(head.sequence, 5);
+}
+
+async fn a_deleted_client_introspects_nowhere(store: Arc<dyn Store>) {
+    for name in ["a", "b"] {
+        store.save_client(client(name, 1), ABSENT, vec![], change("create")).await.unwrap();
+    }
+    let with = |identifier: &str, introspectors: &[&str]| Api {
+        introspectors: introspectors.iter().map(|id| (*id).to_owned()).collect(),
+        ..api(identifier, identifier)
+    };
+    for one in [with("https://a", &["a"]), with("https://ab", &["b", "a"]), with("https://b", &["b"])] {
+        store.add_api(one, change("create")).await.unwrap();
+    }
+    assert_eq!(store.delete_client(&id("a"), 7, vec![], change("delete")).await, Err(StoreError::Conflict));
+    let changed = store.delete_client(&id("a"), 1, vec![], change("delete")).await.unwrap();
+    let expected = [
+        Api { revision: 2, ..with("https://a", &[]) },
+        Api { revision: 2, ..with("https://ab", &["b"]) },
+        with("https://b", &["b"]),
+    ];
+    assert_eq!(changed, expected[..2]);
+    assert_eq!(store.apis().await.unwrap(), expected);
+    let (_, records) = store.audit(6, 100).await.unwrap();
+    let records: Vec<Value> = records.iter().map(|bytes| serde_json::from_slice(bytes).unwrap()).collect();
+    let told: Vec<_> = records.iter().map(|r| (r["action"].as_str().unwrap(), r["target"].as_str().unwrap())).collect();
+    assert_eq!(told, [("api.update", "https://a"), ("api.update", "https://ab"), ("delete", "x")]);
+    assert_eq!(records[1]["before"]["introspectors"], json!(["b", "a"]));
+    assert_eq!(records[1]["after"]["introspectors"], json!(["b"]));
 }
 
 async fn keys_are_one_record(store: Arc<dyn Store>) {
@@ -235,6 +299,8 @@ contract! {
     of_concurrent_changes_one_wins
     clients_are_listed_in_order_of_their_ids
     an_api_takes_its_scopes_for_itself
+    an_api_is_replaced_as_it_was_known
+    a_deleted_client_introspects_nowhere
     keys_are_one_record
     revocations_matter_until_they_end
     uses_of_secrets_are_kept

@@ -349,9 +349,9 @@ async fn a_shorter_life_can_be_set_for_a_client_and_for_an_api() {
     assert_eq!((body["expires_in"].as_u64(), body["refresh_in"].as_u64()), (Some(60), Some(45)));
     let new = api::NewApi {
         identifier: ORDERS.to_owned(),
-        name: None,
         scopes: vec![api::ScopeDefinition { name: "orders:read".to_owned(), description: String::new() }],
         token_ttl: Some(1200),
+        ..api::NewApi::default()
     };
     app.service.create_api(new, &app.caller()).await.unwrap();
     let client = app.client(&["orders:read"]).await;

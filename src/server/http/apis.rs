@@ -34,3 +34,12 @@ pub(super) async fn show(
 ) -> Result<Answer<api::Api>, Fault> {
     app.service.api(&identifier).map(Answer).map_err(caller.fault(&app))
 }
+
+pub(super) async fn patch(
+    State(app): State<App>,
+    caller: AdminCaller,
+    Segment(identifier): Segment,
+    Json(patch): Json<api::ApiPatch>,
+) -> Result<Answer<api::Api>, Fault> {
+    app.service.update_api(&identifier, &patch, &caller.0).await.map(Answer).map_err(caller.fault(&app))
+}

@@ -3,13 +3,13 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use http::header::CACHE_CONTROL;
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, StatusCode, Uri};
 
 use crate::api;
 use crate::api::ClientStatus;
 
 use super::App;
-use super::extract::{AdminCaller, Json, Page, Segment};
+use super::extract::{AdminCaller, Json, Page, Segment, Segments, flag};
 use super::render::Fault;
 
 /// An answer that has a secret in it is kept nowhere.
@@ -46,13 +46,11 @@ pub(super) async fn patch(
     State(app): State<App>,
     caller: AdminCaller,
     Segment(id): Segment,
+    uri: Uri,
     Json(patch): Json<api::ClientPatch>,
 ) -> Result<Answer<api::Client>, Fault> {
-    let action = match patch.status {
-        ClientStatus::Active => "client.enable",
-        ClientStatus::Disabled => "client.disable",
-    };
-    let changed = app.service.set_client_status(&id, patch.status, action, &caller.0).await;
+    let keep_tokens = flag(&uri, "keep_tokens").map_err(caller.fault(&app))?;
+    let changed = app.service.update_client(&id, &patch, keep_tokens, &caller.0).await;
     changed.map(Answer).map_err(caller.fault(&app))
 }
 
@@ -82,4 +80,15 @@ pub(super) async fn add_secret(
 ) -> Result<Secret, Fault> {
     let client = app.service.add_secret(&id, &new, &caller.0).await.map_err(caller.fault(&app))?;
     Ok((StatusCode::CREATED, NO_STORE, Answer(client)))
+}
+
+pub(super) async fn withdraw_secret(
+    State(app): State<App>,
+    caller: AdminCaller,
+    Segments(id, secret_id): Segments,
+    uri: Uri,
+) -> Result<Answer<api::Client>, Fault> {
+    let cut_tokens = flag(&uri, "cut_tokens").map_err(caller.fault(&app))?;
+    let changed = app.service.withdraw_secret(&id, &secret_id, cut_tokens, &caller.0).await;
+    changed.map(Answer).map_err(caller.fault(&app))
 }

@@ -10,6 +10,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
+use http::Uri;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::BodyExt;
@@ -136,6 +137,39 @@ impl FromRequestParts<App> for Segment {
             .map(|axum::extract::Path(segment)| Self(segment))
             .map_err(|_| Fault::new(app, Error::Malformed("the path is not percent-encoded UTF-8".to_owned())))
     }
+}
+
+/// The two named segments of the path.
+#[derive(Debug)]
+pub(super) struct Segments(pub(super) String, pub(super) String);
+
+impl FromRequestParts<App> for Segments {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
+        axum::extract::Path::<(String, String)>::from_request_parts(parts, app)
+            .await
+            .map(|axum::extract::Path((first, second))| Self(first, second))
+            .map_err(|_| Fault::new(app, Error::Malformed("the path is not percent-encoded UTF-8".to_owned())))
+    }
+}
+
+/// The one query parameter that a route has, `name`: `true`, or `false` as when it is left out. What it decides is not
+/// to be missed for a slip of the pen, so anything else is refused.
+pub(super) fn flag(uri: &Uri, name: &str) -> Result<bool, Error> {
+    let mut flag = None;
+    for (key, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        let value = match &*value {
+            _ if key != name => return Err(Error::field(&key, format!("this route knows only {name}"))),
+            "true" => true,
+            "false" => false,
+            _ => return Err(Error::field(name, "it has to be true or false")),
+        };
+        if flag.replace(value).is_some() {
+            return Err(Error::field(name, "it is sent more than once"));
+        }
+    }
+    Ok(flag.unwrap_or(false))
 }
 
 /// `limit` and `cursor`.

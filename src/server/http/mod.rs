@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
 
 use crate::oauth::metadata::{
     self, AUTHORIZATION_SERVER_PATH, INTROSPECTION_PATH, JWKS_PATH, OPENID_CONFIGURATION_PATH, PROTECTED_RESOURCE_PATH,
@@ -171,10 +171,11 @@ fn run_to_end(route: MethodRouter<App>) -> MethodRouter<App> {
 pub fn admin_routes(app: App) -> Router {
     Router::new()
         .route("/api/v1/apis", get(apis::list).post(apis::create))
-        .route("/api/v1/apis/{identifier}", get(apis::show))
+        .route("/api/v1/apis/{identifier}", get(apis::show).patch(apis::patch))
         .route("/api/v1/clients", get(clients::list).post(clients::create))
         .route("/api/v1/clients/{id}", get(clients::show).patch(clients::patch).delete(clients::delete))
         .route("/api/v1/clients/{id}/secrets", post(clients::add_secret))
+        .route("/api/v1/clients/{id}/secrets/{secret_id}", delete(clients::withdraw_secret))
         .route("/api/v1/clients/{id}/revoke", post(clients::revoke))
         .route("/api/v1/keys", get(keys::list))
         .route("/api/v1/keys/rotate", post(keys::rotate))

@@ -7,7 +7,7 @@ use crate::clock::{Rfc3339, UnixTime};
 use crate::scope::Scope;
 
 /// An API and the scopes it defines.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Api {
     /// A URI: the `aud` of its tokens.
     pub identifier: String,
@@ -23,10 +23,13 @@ pub struct Api {
     pub introspectors: Vec<String>,
     /// When it was registered.
     pub created_at: UnixTime,
+    /// Counts its changes. A record from before they were counted has none.
+    #[serde(default)]
+    pub revision: u64,
 }
 
 /// A scope and what it is for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefinedScope {
     /// Its name.
     pub name: Scope,
@@ -35,6 +38,15 @@ pub struct DefinedScope {
 }
 
 impl Api {
+    /// It, changed, without this client as an introspector; none where it is none.
+    #[must_use]
+    pub fn without_introspector(&self, client_id: &str) -> Option<Self> {
+        let mut changed = self.clone();
+        changed.introspectors.retain(|id| id != client_id);
+        changed.revision += 1;
+        (changed.introspectors.len() < self.introspectors.len()).then_some(changed)
+    }
+
     /// As it is shown.
     #[must_use]
     pub fn shown(&self) -> api::Api {

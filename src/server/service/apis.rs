@@ -1,21 +1,27 @@
-//! APIs: registering and listing them.
+//! APIs: registering, listing and changing them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::api;
+use crate::id::ClientId;
 use crate::scope::{BUILT_IN_PREFIX, Scope};
 use crate::server::error::{Error, FieldError};
 use crate::server::model::{Api, DEFAULT, DefinedScope};
 use crate::server::store::StoreError;
 
+use super::clients::NO_SUCH_ID;
+use super::clients::fields::check_name;
 use super::cursor::PageRequest;
-use super::{Caller, Service};
+use super::{Caller, MAX_TRIES, Service};
 
 /// The most scopes that one API defines.
 const MAX_SCOPES: usize = 1000;
+/// The most clients that may introspect for one API.
+const MAX_INTROSPECTORS: usize = 100;
 /// The longest identifier or name.
 pub(super) const MAX_TEXT: usize = 512;
 
@@ -30,8 +36,8 @@ impl Service {
         if let Err(detail) = check_identifier(&new.identifier, &self.settings.issuer) {
             errors.push(FieldError::new("identifier", detail));
         }
-        if new.name.as_ref().is_some_and(|name| name.len() > MAX_TEXT || name.trim().is_empty()) {
-            errors.push(FieldError::new("name", format!("1 to {MAX_TEXT} bytes")));
+        if let Some(name) = &new.name {
+            check_name(name, &mut errors);
         }
         if new.scopes.len() > MAX_SCOPES {
             errors.push(FieldError::new("scopes", format!("at most {MAX_SCOPES}")));
@@ -45,6 +51,7 @@ impl Service {
             }
         }
         self.check_ttl(new.token_ttl, "token_ttl", &mut errors);
+        let introspectors = self.introspectors(&new.introspectors, &mut errors).await?;
         if !errors.is_empty() {
             return Err(Error::InvalidFields(errors));
         }
@@ -63,16 +70,91 @@ impl Service {
             organization: DEFAULT.to_owned(),
             scopes,
             token_ttl: new.token_ttl,
-            introspectors: Vec::new(),
+            introspectors,
             created_at: self.clock.now(),
+            revision: 1,
         };
         let change = self.change(caller, "api.create", &api.identifier, Value::Null, json!(api.shown()));
         self.store.add_api(api.clone(), change).await.map_err(|error| match error {
-            StoreError::Conflict => Error::Conflict("its identifier or one of its scopes was just taken".to_owned()),
+            StoreError::Conflict => Error::Conflict(
+                "its identifier or one of its scopes was just taken, or one of its introspectors deleted".to_owned(),
+            ),
             other => other.into(),
         })?;
-        self.catalog.add(&api);
+        self.catalog.add(vec![api.clone()]);
         Ok(api.shown())
+    }
+
+    /// Changes an API as the merge patch says (RFC 7396). A patch that names nothing leaves no record.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`], [`Error::NotFound`], or what the store says.
+    pub async fn update_api(
+        &self,
+        identifier: &str,
+        patch: &api::ApiPatch,
+        caller: &Caller,
+    ) -> Result<api::Api, Error> {
+        if *patch == api::ApiPatch::default() {
+            return self.api(identifier);
+        }
+        for _ in 0..MAX_TRIES {
+            let before = self.known_api(identifier)?;
+            let mut after = Api::clone(&before);
+            let mut errors = Vec::new();
+            if let Some(name) = &patch.name {
+                check_name(name, &mut errors);
+                after.name.clone_from(name);
+            }
+            if let Some(ttl) = patch.token_ttl {
+                self.check_ttl(ttl, "token_ttl", &mut errors);
+                after.token_ttl = ttl;
+            }
+            if let Some(introspectors) = &patch.introspectors {
+                after.introspectors = self.introspectors(introspectors, &mut errors).await?;
+            }
+            if !errors.is_empty() {
+                return Err(Error::InvalidFields(errors));
+            }
+            after.revision += 1;
+            let change = self.change(caller, "api.update", identifier, json!(before.shown()), json!(after.shown()));
+            match self.store.replace_api(Api::clone(&before), after.clone(), change).await {
+                Ok(()) => {
+                    self.catalog.add(vec![after.clone()]);
+                    return Ok(after.shown());
+                }
+                // What is at hand may be behind the store.
+                Err(StoreError::Conflict) => self.catalog.add(self.store.apis().await?),
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// The clients that `ids` name, each once.
+    async fn introspectors(&self, ids: &[String], errors: &mut Vec<FieldError>) -> Result<Vec<String>, Error> {
+        let mut seen = BTreeSet::new();
+        let distinct: Vec<_> = ids.iter().enumerate().filter(|(_, id)| seen.insert(id.as_str())).collect();
+        if distinct.len() > MAX_INTROSPECTORS {
+            errors.push(FieldError::new("introspectors", format!("at most {MAX_INTROSPECTORS}")));
+            return Ok(Vec::new());
+        }
+        let mut introspectors = Vec::new();
+        for (index, id) in distinct {
+            let field = format!("introspectors[{index}]");
+            match ClientId::parse(id) {
+                Err(error) => errors.push(FieldError::new(field, error)),
+                Ok(parsed) if self.store.client(&parsed).await?.is_some() => introspectors.push(id.clone()),
+                // What was sent is not repeated: people paste secrets there.
+                Ok(_) => errors.push(FieldError::new(field, format!("there is no client {NO_SUCH_ID}"))),
+            }
+        }
+        Ok(introspectors)
+    }
+
+    fn known_api(&self, identifier: &str) -> Result<Arc<Api>, Error> {
+        let found = self.catalog.now().api(identifier).cloned();
+        found.ok_or_else(|| Error::NotFound { what: "API", name: identifier.to_owned() })
     }
 
     /// The API of this identifier.
@@ -80,9 +162,7 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn api(&self, identifier: &str) -> Result<api::Api, Error> {
-        let catalog = self.catalog.now();
-        let found = catalog.api(identifier);
-        found.map(|api| api.shown()).ok_or_else(|| Error::NotFound { what: "API", name: identifier.to_owned() })
+        self.known_api(identifier).map(|api| api.shown())
     }
 
     /// A page of the APIs, in order of their identifiers.

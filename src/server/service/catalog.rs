@@ -27,7 +27,11 @@ impl CatalogSnapshot {
         snapshot
     }
 
+    /// Puts an API in, or in the place of what it was. Of two changes the slower one may come last: it stays out.
     fn insert(&mut self, api: Api) {
+        if self.apis.get(&api.identifier).is_some_and(|known| known.revision > api.revision) {
+            return;
+        }
         let api = Arc::new(api);
         for scope in &api.scopes {
             self.owners.insert(scope.name.clone(), Arc::clone(&api));
@@ -85,11 +89,16 @@ impl Catalog {
         self.0.load()
     }
 
-    /// Takes in an API that the store has.
-    pub(super) fn add(&self, api: &Api) {
+    /// Takes in APIs that the store has.
+    pub(super) fn add(&self, apis: Vec<Api>) {
+        if apis.is_empty() {
+            return;
+        }
         self.0.rcu(|old| {
             let mut new = CatalogSnapshot::clone(old);
-            new.insert(api.clone());
+            for api in &apis {
+                new.insert(api.clone());
+            }
             new
         });
     }

@@ -47,6 +47,8 @@ pub use revocations::Revocations;
 
 /// How far the clocks of verifiers may differ: as long after their end are tokens remembered.
 pub const LEEWAY: Duration = Duration::from_secs(30);
+/// How often a change is tried again on what somebody else has changed meanwhile.
+const MAX_TRIES: usize = 16;
 
 /// What the decisions are told.
 #[derive(Clone, Debug)]

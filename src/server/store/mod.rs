@@ -49,14 +49,15 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         change: Change,
     ) -> Result<(), StoreError>;
 
-    /// Takes the client of this id and revision out, and remembers what that revokes.
+    /// Takes the client of this id and revision out, and remembers what that revokes. Where an API names it as an
+    /// introspector it is taken out there, which has a record of its own; gives those APIs.
     async fn delete_client(
         &self,
         id: &ClientId,
         expected: u64,
         revoked: Vec<Revocation>,
         change: Change,
-    ) -> Result<(), StoreError>;
+    ) -> Result<Vec<Api>, StoreError>;
 
     /// The last uses of these secrets, as far as there are any.
     async fn secret_uses(&self, secrets: Vec<String>) -> Result<HashMap<String, SecretUse>, StoreError>;
@@ -67,8 +68,13 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// All APIs, in order of their identifiers.
     async fn apis(&self) -> Result<Vec<Api>, StoreError>;
 
-    /// Adds an API. [`StoreError::Conflict`] where its identifier or one of its scopes is there.
+    /// Adds an API. [`StoreError::Conflict`] where its identifier or one of its scopes is there, or one of its
+    /// introspectors is not.
     async fn add_api(&self, api: Api, change: Change) -> Result<(), StoreError>;
+
+    /// Puts `after` in the place of `before`; identifier and scopes stay. [`StoreError::Conflict`] where something else
+    /// than `before` is there, or an introspector is not.
+    async fn replace_api(&self, before: Api, after: Api, change: Change) -> Result<(), StoreError>;
 
     /// All projects of an organization, in order of their ids.
     async fn projects(&self, organization: &str) -> Result<Vec<Project>, StoreError>;

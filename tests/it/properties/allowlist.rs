@@ -87,6 +87,24 @@ fn entry() -> impl Strategy<Value = Entry> {
     prop_oneof![v4_entry, v6_entry]
 }
 
+/// A range as one entry, as its two halves, or as one half.
+fn halved() -> impl Strategy<Value = Vec<Entry>> {
+    (entry(), 0..4u8).prop_map(|(entry, way)| {
+        let Range { width, bits, prefix } = entry.range;
+        if way == 0 || prefix == width {
+            return vec![entry];
+        }
+        let middle = 1 << (width - prefix - 1);
+        let half = |bits| {
+            let range = Range { width, bits, prefix: prefix + 1 };
+            Entry { text: format!("{}/{}", range.address(bits), prefix + 1), range }
+        };
+        let mut halves = vec![half(bits & !middle), half(bits | middle)];
+        halves.truncate(way.min(2).into());
+        halves
+    })
+}
+
 /// Addresses where a mistake would show: the ends of each range, one beyond them, and each with one bit changed.
 fn probes(entries: &[Entry], flip: u32) -> Vec<IpAddr> {
     entries
@@ -158,6 +176,28 @@ proptest! {
         prop_assert_eq!(&json, &serde_json::to_string(&list.entries()).unwrap());
         prop_assert_eq!(&serde_json::from_str::<Allowlist>(&json).unwrap(), &list);
         prop_assert_eq!(Allowlist::parse_unbounded(texts(&entries)).unwrap(), list);
+    }
+
+    #[test]
+    fn one_list_admits_all_of_another_or_some_address_tells_them_apart(
+        own in vec(halved(), 0..6),
+        other in vec(halved(), 0..3),
+        pick: prop::sample::Index,
+        drop_one: bool,
+    ) {
+        let own: Vec<Entry> = own.into_iter().flatten().collect();
+        // Often a piece of what is held, so that both answers come up.
+        let mut other: Vec<Entry> = other.into_iter().flatten().collect();
+        if !own.is_empty() && drop_one {
+            other = vec![own[pick.index(own.len())].clone()];
+        }
+        let (one, two) = (Allowlist::parse(texts(&own)).unwrap(), Allowlist::parse(texts(&other)).unwrap());
+        for (narrow, wide, entries) in [(&one, &two, [&own, &other]), (&two, &one, [&other, &own])] {
+            let everywhere = ["0.0.0.0", "255.255.255.255", "::", "::1:0:0:0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"];
+            let edges = entries.iter().flat_map(|entries| probes(entries, 0));
+            let outside = edges.chain(everywhere.map(|ip| ip.parse().unwrap())).find(|ip| wide.admits(*ip) && !narrow.admits(*ip));
+            prop_assert_eq!(narrow.admits_all_of(wide), outside.is_none(), "[{}] of [{}]: {:?}", narrow, wide, outside);
+        }
     }
 
     #[test]
@@ -281,6 +321,34 @@ fn the_widest_ranges_are_of_their_own_family() {
     assert_eq!(Allowlist::parse(["::ffff:0:0/96"]).unwrap(), all4);
     // An IPv4-mapped address under a prefix that is wider than the mapped range is an IPv6 range.
     assert_eq!(Allowlist::parse(["::ffff:10.0.0.0/95"]).unwrap().entries(), ["::fffe:0:0/95"]);
+}
+
+#[test]
+fn what_is_narrower_and_what_is_not() {
+    let list = |text: &str| Allowlist::parse(text.split_whitespace()).unwrap();
+    for (own, other, all) in [
+        ("", "", true),
+        ("", "10.0.0.0/8", true),
+        ("10.0.0.0/8", "", false),
+        ("0.0.0.0/0", "", false),
+        ("::/0", "", false),
+        ("0.0.0.0/0 ::/0", "", true),
+        ("0.0.0.0/1 128.0.0.0/1 ::/1 8000::/1", "", true),
+        ("10.0.0.0/9 10.128.0.0/9", "10.0.0.0/8", true),
+        ("10.0.0.0/9 10.128.0.0/10 10.192.0.0/10", "10.0.0.0/8", true),
+        ("10.0.0.0/9 10.128.0.0/10", "10.0.0.0/8", false),
+        ("10.0.0.0/8", "10.0.0.0/9 10.128.0.0/9", true),
+        ("10.0.0.0/8", "10.0.0.0/8 192.0.2.1", false),
+        ("255.255.255.254", "255.255.255.254/31", false),
+        ("255.255.255.254 255.255.255.255", "255.255.255.254/31", true),
+        ("0.0.0.0", "0.0.0.0/31", false),
+        ("ffff::/17 ffff:8000::/17", "ffff::/16", true),
+        // The upper half is IPv4-mapped, where no address is IPv6.
+        ("::fffe:0:0/96", "::fffe:0:0/95", true),
+        ("::fffe:0:0/97", "::fffe:0:0/95", false),
+    ] {
+        assert_eq!(list(own).admits_all_of(&list(other)), all, "[{own}] of [{other}]");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The embedded store: one redb file, one writer thread.
 
+mod apis;
 mod check;
 mod open;
 mod revocations;

@@ -12,13 +12,13 @@ use crate::server::store::{ABSENT, Store, StoreError};
 
 use super::revocations::{all_revocations, live_tokens, purge_revocations, revoke};
 use super::tables::{
-    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, KEYS_REVISION, META, PROJECTS, REFUSALS, SCOPES,
-    SECRET_USES, STARTED, decode, encode,
+    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, KEYS_REVISION, META, PROJECTS, REFUSALS, SECRET_USES,
+    STARTED, decode, encode,
 };
-use super::{RedbStore, unavailable};
+use super::{RedbStore, apis, unavailable};
 
 /// Puts a change behind the end of the audit chain.
-fn seal(transaction: &WriteTransaction, change: &Change) -> Result<(), StoreError> {
+pub(super) fn seal(transaction: &WriteTransaction, change: &Change) -> Result<(), StoreError> {
     let mut meta = transaction.open_table(META).map_err(unavailable)?;
     let head = audit_head(&meta)?;
     let sealed = change.seal(&head).map_err(|error| StoreError::Corrupt(error.to_string()))?;
@@ -119,7 +119,7 @@ impl Store for RedbStore {
         expected: u64,
         revoked: Vec<Revocation>,
         change: Change,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Api>, StoreError> {
         let id = id.clone();
         self.writer
             .write(move |transaction| {
@@ -130,7 +130,9 @@ impl Store for RedbStore {
                 clients.remove(id.as_str()).map_err(unavailable)?;
                 forget_uses(transaction, &before, None)?;
                 revoke(transaction, &revoked)?;
-                seal(transaction, &change)
+                let apis = apis::forget_introspector(transaction, &id, &change)?;
+                seal(transaction, &change)?;
+                Ok(apis)
             })
             .await
     }
@@ -173,24 +175,11 @@ impl Store for RedbStore {
     }
 
     async fn add_api(&self, api: Api, change: Change) -> Result<(), StoreError> {
-        self.writer
-            .write(move |transaction| {
-                let mut apis = transaction.open_table(APIS).map_err(unavailable)?;
-                let mut scopes = transaction.open_table(SCOPES).map_err(unavailable)?;
-                let mut taken = apis.get(api.identifier.as_str()).map_err(unavailable)?.is_some();
-                for scope in &api.scopes {
-                    taken |= scopes.get(scope.name.as_str()).map_err(unavailable)?.is_some();
-                }
-                if taken {
-                    return Err(StoreError::Conflict);
-                }
-                apis.insert(api.identifier.as_str(), encode(&api)?.as_slice()).map_err(unavailable)?;
-                for scope in &api.scopes {
-                    scopes.insert(scope.name.as_str(), api.identifier.as_str()).map_err(unavailable)?;
-                }
-                seal(transaction, &change)
-            })
-            .await
+        self.writer.write(move |transaction| apis::add(transaction, &api, &change)).await
+    }
+
+    async fn replace_api(&self, before: Api, after: Api, change: Change) -> Result<(), StoreError> {
+        self.writer.write(move |transaction| apis::replace(transaction, &before, &after, &change)).await
     }
 
     async fn projects(&self, organization: &str) -> Result<Vec<Project>, StoreError> {

@@ -1,4 +1,6 @@
-//! `mintage client create|list|show|rotate|revoke|enable|disable|delete`
+//! `mintage client create|list|show|update|rotate|withdraw|revoke|enable|disable|delete`
+
+mod update;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -9,8 +11,8 @@ use crate::api::{Client, ClientPatch, ClientStatus, NewClient, NewSecret, Page};
 use crate::secret::Environment;
 use crate::server::config::Span;
 
-use super::admin::{Admin, segment};
-use super::{Failure, Global, output};
+use crate::cli::admin::{Admin, segment};
+use crate::cli::{Failure, Global, output};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -23,6 +25,9 @@ pub(super) enum Command {
         /// Its client_id
         id: String,
     },
+    /// Change a client; what takes from what it may do cuts its tokens off
+    #[command(override_usage = "mintage client update [OPTIONS] <ID>")]
+    Update(update::Update),
     /// Give a client a new secret, shown once; the old ones end when the overlap does
     Rotate {
         /// Its client_id
@@ -33,6 +38,16 @@ pub(super) enum Command {
         /// How long the new secret lives; for ever unless set
         #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
         secret_ttl: Option<Span>,
+    },
+    /// Take a secret from a client at once; its tokens live on until they expire
+    Withdraw {
+        /// The client's client_id
+        id: String,
+        /// The secret's id, as `mintage client show` has it
+        secret_id: String,
+        /// Cut its tokens off, too
+        #[arg(long)]
+        cut_tokens: bool,
     },
     /// Disable a client and cut off every token it holds; they stay dead if it is enabled again
     Revoke {
@@ -127,15 +142,27 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
             let new = NewSecret { overlap: Some(overlap.as_secs()), secret_ttl: secret_ttl.map(Span::as_secs) };
             show(global, &admin.post(&format!("{}/secrets", path(&id)), &new).await?)?;
         }
+        Command::Update(update) => {
+            let (client, tokens) = update::run(&admin, &path(&update.id), update).await?;
+            show(global, &client)?;
+            if let Some(tokens) = tokens {
+                output::note(tokens);
+            }
+        }
+        Command::Withdraw { id, secret_id, cut_tokens } => {
+            let query = if cut_tokens { "?cut_tokens=true" } else { "" };
+            let path = format!("{}/secrets/{}{query}", path(&id), segment(&secret_id));
+            show(global, &admin.delete(&path).await?)?;
+        }
         Command::Revoke { id } => show(global, &admin.post(&format!("{}/revoke", path(&id)), &json!({})).await?)?,
         Command::Enable { id } => {
-            show(global, &admin.patch(&path(&id), &ClientPatch { status: ClientStatus::Active }).await?)?;
+            show(global, &admin.patch(&path(&id), &status(ClientStatus::Active)).await?)?;
         }
         Command::Disable { id } => {
-            show(global, &admin.patch(&path(&id), &ClientPatch { status: ClientStatus::Disabled }).await?)?;
+            show(global, &admin.patch(&path(&id), &status(ClientStatus::Disabled)).await?)?;
         }
         Command::Delete { id } => {
-            admin.delete(&path(&id)).await?;
+            admin.delete::<()>(&path(&id)).await?;
             if global.json {
                 output::json(&json!({ "client_id": id, "deleted": true }))?;
             } else {
@@ -213,4 +240,8 @@ fn show(global: &Global, client: &Client) -> Result<(), Failure> {
         output::note("\nThe client_secret is shown this once, and cannot be had again: keep it now.");
     }
     Ok(())
+}
+
+fn status(status: ClientStatus) -> ClientPatch {
+    ClientPatch { status: Some(status), ..ClientPatch::default() }
 }

@@ -1,32 +1,28 @@
-//! Clients: registering, showing, rotating, revoking, deleting.
+//! Clients: registering, showing, changing, revoking, deleting.
 
-use std::time::Duration;
+pub(super) mod fields;
+mod patch;
+mod secrets;
 
 use serde_json::{Value, json};
 
 use crate::api;
 use crate::api::ClientStatus;
 use crate::clock::UnixTime;
-use crate::id::{ClientId, Generation, random_base62};
-use crate::scope::{Scope, ScopeSet};
-use crate::secret::{ClientSecret, Environment};
+use crate::id::{ClientId, Generation};
+use crate::secret::ClientSecret;
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{Client, DEFAULT, MAX_SECRETS, PastGeneration, Revocation, RevokedTarget, SecretRecord};
+use crate::server::model::{Client, DEFAULT, Revocation, RevokedTarget};
 use crate::server::store::{ABSENT, StoreError};
-use crate::source_ip::Allowlist;
 
-use super::apis::MAX_TEXT;
 use super::cursor::PageRequest;
-use super::{Caller, CatalogSnapshot, Service};
+use super::{Caller, CatalogSnapshot, MAX_TRIES, Service};
 
-/// The most labels that a client has.
-const MAX_LABELS: usize = 64;
-/// The longest that a secret can be told to live: ten years.
-const MAX_SECRET_TTL: u64 = 10 * 366 * 24 * 3600;
+use fields::{allowlist, check_labels, check_name, check_text, grantable};
+use secrets::check_secret_ttl;
+
 /// What is said in the place of an id that is none.
-const NO_SUCH_ID: &str = "with that client_id (its name will not do; `mintage client list` has both)";
-/// How often a change is tried again on what somebody else has changed meanwhile.
-const MAX_TRIES: usize = 16;
+pub(super) const NO_SUCH_ID: &str = "with that client_id (its name will not do; `mintage client list` has both)";
 
 impl Service {
     /// Registers a client and gives it a secret, which is in this answer alone.
@@ -68,24 +64,12 @@ impl Service {
         if matches!(client_id.as_str(), "." | "..") {
             errors.push(FieldError::new("client_id", "it cannot be . or .., which no URL path can hold"));
         }
-        if new.name.trim().is_empty() || new.name.len() > MAX_TEXT {
-            errors.push(FieldError::new("name", format!("1 to {MAX_TEXT} bytes")));
-        }
-        for (field, text) in [("description", &new.description), ("owner", &new.owner)] {
-            if text.len() > 4 * MAX_TEXT {
-                errors.push(FieldError::new(field, format!("at most {} bytes", 4 * MAX_TEXT)));
-            }
-        }
-        if new.labels.len() > MAX_LABELS
-            || new.labels.iter().any(|(k, v)| k.is_empty() || k.len() > MAX_TEXT || v.len() > MAX_TEXT)
-        {
-            errors.push(FieldError::new("labels", format!("at most {MAX_LABELS}, each of at most {MAX_TEXT} bytes")));
-        }
+        check_name(&new.name, &mut errors);
+        check_text("description", &new.description, &mut errors);
+        check_text("owner", &new.owner, &mut errors);
+        check_labels(&new.labels, &mut errors);
         let scopes = grantable(&new.scopes, &self.catalog.now(), &mut errors);
-        let ip_allowlist = Allowlist::parse(&new.ip_allowlist).unwrap_or_else(|error| {
-            errors.push(FieldError::new("ip_allowlist", error));
-            Allowlist::default()
-        });
+        let ip_allowlist = allowlist(&new.ip_allowlist, &mut errors);
         self.check_ttl(new.token_ttl, "token_ttl", &mut errors);
         check_secret_ttl(new.secret_ttl, &mut errors);
         if !errors.is_empty() {
@@ -113,24 +97,6 @@ impl Service {
             revision: ABSENT + 1,
         };
         Ok((client, secret))
-    }
-
-    fn new_secret(
-        &self,
-        environment: Environment,
-        ttl: Option<u64>,
-        now: UnixTime,
-    ) -> Result<(SecretRecord, ClientSecret), Error> {
-        let secret = ClientSecret::generate(environment, &*self.entropy)?;
-        let record = SecretRecord {
-            id: format!("s_{}", random_base62(&*self.entropy, 22)?),
-            prefix: secret.masked_prefix(),
-            hash: secret.hash(),
-            generation: Generation::generate(&*self.entropy)?,
-            created_at: now,
-            expires_at: ttl.map(|ttl| now.plus(Duration::from_secs(ttl))),
-        };
-        Ok((record, secret))
     }
 
     /// A client, with the last uses of its secrets.
@@ -166,70 +132,8 @@ impl Service {
             .collect())
     }
 
-    /// Adds a secret, which is in this answer alone. With an overlap the others end when that is over.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Conflict`] where the client has as many as it can, or what the store says.
-    pub async fn add_secret(&self, id: &str, new: &api::NewSecret, caller: &Caller) -> Result<api::Client, Error> {
-        let mut errors = Vec::new();
-        check_secret_ttl(new.secret_ttl, &mut errors);
-        if new.overlap.is_some_and(|overlap| overlap > MAX_SECRET_TTL) {
-            errors.push(FieldError::new("overlap", format!("at most {MAX_SECRET_TTL} seconds")));
-        }
-        if !errors.is_empty() {
-            return Err(Error::InvalidFields(errors));
-        }
-        let mut made = None;
-        let client = self
-            .change_client(id, "client.secret.create", caller, |client, now| {
-                if let Some(overlap) = new.overlap {
-                    let end = now.plus(Duration::from_secs(overlap));
-                    for secret in &mut client.secrets {
-                        secret.expires_at = Some(secret.expires_at.map_or(end, |own| own.min(end)));
-                    }
-                }
-                self.drop_ended_secrets(client, now);
-                if client.secrets.len() >= MAX_SECRETS {
-                    return Err(Error::Conflict(format!(
-                        "the client has {MAX_SECRETS} secrets that are still good, and can have no more: \
-                         end them now with an overlap of 0, or wait until one has ended"
-                    )));
-                }
-                let (record, secret) = self.new_secret(client.environment, new.secret_ttl, now)?;
-                client.secrets.push(record);
-                made = Some(secret);
-                Ok(Vec::new())
-            })
-            .await?;
-        let mut shown = self.shown(std::slice::from_ref(&client)).await?.remove(0);
-        shown.client_secret = made.map(|secret| secret.reveal().to_owned());
-        Ok(shown)
-    }
-
-    /// Enables or disables a client. Disabling cuts off every token it holds; they stay dead when it is enabled again.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or what the store says.
-    pub async fn set_client_status(
-        &self,
-        id: &str,
-        status: ClientStatus,
-        action: &'static str,
-        caller: &Caller,
-    ) -> Result<api::Client, Error> {
-        let client = self
-            .change_client(id, action, caller, |client, now| {
-                client.status = status;
-                match status {
-                    ClientStatus::Active => Ok(Vec::new()),
-                    ClientStatus::Disabled => self.cut_off(client, now),
-                }
-            })
-            .await?;
-        Ok(self.shown(std::slice::from_ref(&client)).await?.remove(0))
-    }
-
-    /// Deletes a client, and cuts off every token it holds.
+    /// Deletes a client, and cuts off every token it holds. It introspects for no API any more: who gets its id later
+    /// inherits nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`], or what the store says.
@@ -242,8 +146,9 @@ impl Service {
             let done = self.store.delete_client(&client.client_id, client.revision, revoked.clone(), change).await;
             self.clients.forget(&client.client_id);
             match done {
-                Ok(()) => {
+                Ok(apis) => {
                     self.revocations.add(revoked);
+                    self.catalog.add(apis);
                     return Ok(());
                 }
                 Err(StoreError::Conflict) => {}
@@ -300,47 +205,8 @@ impl Service {
         }
         Ok(revoked)
     }
-
-    /// Takes ended secrets out, but remembers their generations while tokens of theirs may live.
-    fn drop_ended_secrets(&self, client: &mut Client, now: UnixTime) {
-        client.past_generations.retain(|past| past.until > now);
-        let (live, ended): (Vec<_>, Vec<_>) = client.secrets.drain(..).partition(|secret| secret.is_live(now));
-        client.secrets = live;
-        for secret in ended {
-            let until = secret.expires_at.unwrap_or(now).plus(self.longest_token());
-            if until > now {
-                client.past_generations.push(PastGeneration { generation: secret.generation, until });
-            }
-        }
-    }
 }
 
 fn revocation(generation: &Generation, until: UnixTime) -> Revocation {
     Revocation { target: RevokedTarget::Generation(generation.as_str().to_owned()), until }
-}
-
-fn check_secret_ttl(ttl: Option<u64>, errors: &mut Vec<FieldError>) {
-    if ttl.is_some_and(|ttl| ttl == 0 || ttl > MAX_SECRET_TTL) {
-        errors.push(FieldError::new("secret_ttl", format!("1 to {MAX_SECRET_TTL} seconds")));
-    }
-}
-
-/// The scopes that `names` are, as far as some API defines them.
-fn grantable(names: &[String], catalog: &CatalogSnapshot, errors: &mut Vec<FieldError>) -> ScopeSet {
-    let mut scopes = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        let field = || format!("scopes[{index}]");
-        match Scope::parse(name) {
-            Err(error) => errors.push(FieldError::new(field(), error)),
-            Ok(scope) if catalog.defines(&scope) => scopes.push(scope),
-            Ok(scope) => {
-                let hint = match catalog.nearest(name) {
-                    Some(nearest) => format!("did you mean {nearest}?"),
-                    None => "define it first: mintage api create IDENTIFIER --scope SCOPE".to_owned(),
-                };
-                errors.push(FieldError::new(field(), format!("no API defines the scope {scope}; {hint}")));
-            }
-        }
-    }
-    scopes.into_iter().collect()
 }

@@ -1,0 +1,138 @@
+//! Changes to a client, and which of them cut its tokens off.
+
+use std::collections::BTreeMap;
+
+use crate::api;
+use crate::api::ClientStatus;
+use crate::server::error::Error;
+use crate::server::model::Client;
+
+use super::fields::{allowlist, check_labels, check_name, check_text, grantable};
+use super::{Caller, Service};
+
+impl Service {
+    /// Changes a client as the merge patch says (RFC 7396). Disabling it, taking a scope away and narrowing its
+    /// allowlist cut off every token it holds; with `keep_tokens` the last two leave them be. A patch that names nothing
+    /// leaves no record.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`], [`Error::NotFound`], or what the store says.
+    pub async fn update_client(
+        &self,
+        id: &str,
+        patch: &api::ClientPatch,
+        keep_tokens: bool,
+        caller: &Caller,
+    ) -> Result<api::Client, Error> {
+        if keep_tokens && patch.status == Some(ClientStatus::Disabled) {
+            let detail = "a client that is disabled keeps no tokens; leave keep_tokens out";
+            return Err(Error::field("keep_tokens", detail));
+        }
+        if *patch == api::ClientPatch::default() {
+            return self.client(id).await;
+        }
+        self.patch_client(id, patch, keep_tokens, action(patch), caller).await
+    }
+
+    /// Enables or disables a client. Disabling cuts off every token it holds; they stay dead when it is enabled again.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or what the store says.
+    pub async fn set_client_status(
+        &self,
+        id: &str,
+        status: ClientStatus,
+        action: &'static str,
+        caller: &Caller,
+    ) -> Result<api::Client, Error> {
+        let patch = api::ClientPatch { status: Some(status), ..api::ClientPatch::default() };
+        self.patch_client(id, &patch, false, action, caller).await
+    }
+
+    async fn patch_client(
+        &self,
+        id: &str,
+        patch: &api::ClientPatch,
+        keep_tokens: bool,
+        action: &'static str,
+        caller: &Caller,
+    ) -> Result<api::Client, Error> {
+        let client = self
+            .change_client(id, action, caller, |client, now| {
+                let before = client.clone();
+                self.apply(patch, client)?;
+                let disabled = patch.status == Some(ClientStatus::Disabled);
+                if disabled || (is_narrower(client, &before) && !keep_tokens) {
+                    self.cut_off(client, now)
+                } else {
+                    Ok(Vec::new())
+                }
+            })
+            .await?;
+        Ok(self.shown(std::slice::from_ref(&client)).await?.remove(0))
+    }
+
+    /// Checks what the patch names, and puts it in.
+    fn apply(&self, patch: &api::ClientPatch, client: &mut Client) -> Result<(), Error> {
+        let mut errors = Vec::new();
+        if let Some(name) = &patch.name {
+            check_name(name, &mut errors);
+            client.name.clone_from(name);
+        }
+        for (field, new, old) in
+            [("description", &patch.description, &mut client.description), ("owner", &patch.owner, &mut client.owner)]
+        {
+            if let Some(text) = new {
+                *old = text.clone().unwrap_or_default();
+                check_text(field, old, &mut errors);
+            }
+        }
+        if let Some(labels) = &patch.labels {
+            merge(&mut client.labels, labels.as_ref());
+            check_labels(&client.labels, &mut errors);
+        }
+        if let Some(scopes) = &patch.scopes {
+            client.scopes = grantable(scopes, &self.catalog.now(), &mut errors);
+        }
+        if let Some(entries) = &patch.ip_allowlist {
+            client.ip_allowlist = allowlist(entries, &mut errors);
+        }
+        if let Some(ttl) = patch.token_ttl {
+            self.check_ttl(ttl, "token_ttl", &mut errors);
+            client.token_ttl = ttl;
+        }
+        if let Some(status) = patch.status {
+            client.status = status;
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Error::InvalidFields(errors)) }
+    }
+}
+
+/// What the audit log calls it.
+fn action(patch: &api::ClientPatch) -> &'static str {
+    let others = api::ClientPatch { status: None, ..patch.clone() };
+    match patch.status {
+        Some(status) if others == api::ClientPatch::default() => match status {
+            ClientStatus::Active => "client.enable",
+            ClientStatus::Disabled => "client.disable",
+        },
+        _ => "client.update",
+    }
+}
+
+/// Whether a token that `before` could have got says more than `client` may.
+fn is_narrower(client: &Client, before: &Client) -> bool {
+    let scope_taken = before.scopes.iter().any(|scope| !client.scopes.contains(scope.as_str()));
+    scope_taken || !client.ip_allowlist.admits_all_of(&before.ip_allowlist)
+}
+
+/// RFC 7396: null takes away, the label or all of them; what is not named stays.
+fn merge(labels: &mut BTreeMap<String, String>, patch: Option<&BTreeMap<String, Option<String>>>) {
+    let Some(patch) = patch else { return labels.clear() };
+    for (name, value) in patch {
+        match value {
+            Some(value) => labels.insert(name.clone(), value.clone()),
+            None => labels.remove(name),
+        };
+    }
+}

@@ -1,0 +1,125 @@
+//! Secrets of clients: adding and withdrawing them.
+
+use std::time::Duration;
+
+use crate::api;
+use crate::clock::UnixTime;
+use crate::id::{Generation, random_base62};
+use crate::secret::{ClientSecret, Environment};
+use crate::server::error::{Error, FieldError};
+use crate::server::model::{Client, MAX_SECRETS, PastGeneration, SecretRecord};
+
+use super::{Caller, Service, revocation};
+
+/// The longest that a secret can be told to live: ten years.
+const MAX_SECRET_TTL: u64 = 10 * 366 * 24 * 3600;
+/// What is said in the place of the id of a secret: people paste secrets there.
+const NO_SUCH_SECRET: &str = "of that id at this client; `mintage client show` has them";
+
+impl Service {
+    pub(super) fn new_secret(
+        &self,
+        environment: Environment,
+        ttl: Option<u64>,
+        now: UnixTime,
+    ) -> Result<(SecretRecord, ClientSecret), Error> {
+        let secret = ClientSecret::generate(environment, &*self.entropy)?;
+        let record = SecretRecord {
+            id: format!("s_{}", random_base62(&*self.entropy, 22)?),
+            prefix: secret.masked_prefix(),
+            hash: secret.hash(),
+            generation: Generation::generate(&*self.entropy)?,
+            created_at: now,
+            expires_at: ttl.map(|ttl| now.plus(Duration::from_secs(ttl))),
+        };
+        Ok((record, secret))
+    }
+
+    /// Adds a secret, which is in this answer alone. With an overlap the others end when that is over.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Conflict`] where the client has as many as it can, or what the store says.
+    pub async fn add_secret(&self, id: &str, new: &api::NewSecret, caller: &Caller) -> Result<api::Client, Error> {
+        let mut errors = Vec::new();
+        check_secret_ttl(new.secret_ttl, &mut errors);
+        if new.overlap.is_some_and(|overlap| overlap > MAX_SECRET_TTL) {
+            errors.push(FieldError::new("overlap", format!("at most {MAX_SECRET_TTL} seconds")));
+        }
+        if !errors.is_empty() {
+            return Err(Error::InvalidFields(errors));
+        }
+        let mut made = None;
+        let client = self
+            .change_client(id, "client.secret.create", caller, |client, now| {
+                if let Some(overlap) = new.overlap {
+                    let end = now.plus(Duration::from_secs(overlap));
+                    for secret in &mut client.secrets {
+                        secret.expires_at = Some(secret.expires_at.map_or(end, |own| own.min(end)));
+                    }
+                }
+                self.drop_ended_secrets(client, now);
+                if client.secrets.len() >= MAX_SECRETS {
+                    return Err(Error::Conflict(format!(
+                        "the client has {MAX_SECRETS} secrets that are still good, and can have no more: \
+                         end them now with an overlap of 0, or wait until one has ended"
+                    )));
+                }
+                let (record, secret) = self.new_secret(client.environment, new.secret_ttl, now)?;
+                client.secrets.push(record);
+                made = Some(secret);
+                Ok(Vec::new())
+            })
+            .await?;
+        let mut shown = self.shown(std::slice::from_ref(&client)).await?.remove(0);
+        shown.client_secret = made.map(|secret| secret.reveal().to_owned());
+        Ok(shown)
+    }
+
+    /// Takes a secret out at once. Its tokens live on until they expire, unless they are to be cut off with it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or what the store says.
+    pub async fn withdraw_secret(
+        &self,
+        id: &str,
+        secret_id: &str,
+        cut_tokens: bool,
+        caller: &Caller,
+    ) -> Result<api::Client, Error> {
+        let client = self
+            .change_client(id, "client.secret.delete", caller, |client, now| {
+                let Some(secret) = client.secrets.iter_mut().find(|secret| secret.id == secret_id) else {
+                    return Err(Error::NotFound { what: "secret", name: NO_SUCH_SECRET.to_owned() });
+                };
+                let generation = secret.generation.clone();
+                secret.expires_at = Some(secret.expires_at.map_or(now, |own| own.min(now)));
+                self.drop_ended_secrets(client, now);
+                if !cut_tokens {
+                    return Ok(Vec::new());
+                }
+                client.past_generations.retain(|past| past.generation != generation);
+                Ok(vec![revocation(&generation, now.plus(self.longest_token()))])
+            })
+            .await?;
+        Ok(self.shown(std::slice::from_ref(&client)).await?.remove(0))
+    }
+
+    /// Takes ended secrets out, but remembers their generations while tokens of theirs may live.
+    fn drop_ended_secrets(&self, client: &mut Client, now: UnixTime) {
+        client.past_generations.retain(|past| past.until > now);
+        let (live, ended): (Vec<_>, Vec<_>) = client.secrets.drain(..).partition(|secret| secret.is_live(now));
+        client.secrets = live;
+        for secret in ended {
+            let until = secret.expires_at.unwrap_or(now).plus(self.longest_token());
+            if until > now {
+                client.past_generations.push(PastGeneration { generation: secret.generation, until });
+            }
+        }
+    }
+}
+
+pub(super) fn check_secret_ttl(ttl: Option<u64>, errors: &mut Vec<FieldError>) {
+    if ttl.is_some_and(|ttl| ttl == 0 || ttl > MAX_SECRET_TTL) {
+        errors.push(FieldError::new("secret_ttl", format!("1 to {MAX_SECRET_TTL} seconds")));
+    }
+}
