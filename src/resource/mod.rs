@@ -23,6 +23,7 @@
 
 mod builder;
 mod control;
+mod explain;
 mod guard;
 mod issuer;
 mod layer;
@@ -34,6 +35,7 @@ mod verifier;
 
 pub use builder::{Discovered, Given, VerifierBuilder};
 pub use control::{Control, LogRefusals, NoSuchControl, RefusalObserver, Refused, ShadowCounts};
+pub use explain::{Check, Explanation, Outcome};
 pub use guard::{Guard, RequireScopes};
 pub use issuer::{DiscoverError, Health, KeysHealth, RevocationsHealth, StaleRevocations};
 pub use layer::{GuardFuture, GuardLayer, GuardService};
