@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -246,7 +246,8 @@ fn guards(site: &Site, front: &Front) {
     refused(&front.get("/orders/7", &["Authorization: Bearer garbage"]), 401, "token_invalid", invalid);
     let malformed = Some("Bearer error=\"invalid_request\"");
     refused(&front.get("/orders/7", &["Authorization: Basic eDp5"]), 400, "malformed_request", malformed);
-    refused(&front.get("/orders/7", &[&reader, &reader]), 400, "malformed_request", malformed);
+    // By Mintage, or by the proxy itself.
+    assert_eq!(front.get("/orders/7", &[&reader, &reader]).status, 400);
     let (_, writer) = site.client(&["writer", "--scope", "orders:write"]);
     let insufficient = Some("Bearer error=\"insufficient_scope\", scope=\"orders:read\"");
     refused(&front.get("/orders/7", &[&writer]), 403, "insufficient_scope", insufficient);
@@ -303,10 +304,6 @@ fn places(site: &Site, front: &Front) {
     refused(&front.get("/reports/march.txt", &[]), 401, "no_credentials", Some("Bearer realm=\""));
 }
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 #[test]
 fn nginx_lets_through_whom_mintage_does() {
     let Some(nginx) = program("nginx", "apt-get install nginx") else { return };
@@ -320,7 +317,7 @@ fn nginx_lets_through_whom_mintage_does() {
         let main = "daemon off; master_process off; pid nginx.pid; error_log stderr; events {}";
         site.place.write("nginx/nginx.conf", format!("{main} http {{ {http} }}"));
         let mut command = clean(&nginx);
-        command.args(["-e", "stderr", "-p", text(&folder), "-c", "nginx.conf"]);
+        command.args(["-e", "stderr", "-c", "nginx.conf", "-p"]).arg(&folder);
         command
     });
     guards(&site, &front);
@@ -337,11 +334,12 @@ fn caddy_lets_through_whom_mintage_does() {
     let site = Site::new("");
     let folder = site.place.at("caddy");
     let front = site.front(|port| {
-        let guide = site.place.write("caddy/Caddyfile", site.guide("Caddyfile", port));
+        // Without its door for administration, whose port another Caddy may have.
+        let text = format!("{{\n\tadmin off\n}}\n{}", site.guide("Caddyfile", port));
+        let guide = site.place.write("caddy/Caddyfile", text);
         let mut command = clean(&caddy);
-        command.args(["run", "--adapter", "caddyfile", "--config", text(&guide)]).env("HOME", &folder);
-        command.env("XDG_CONFIG_HOME", &folder).env("XDG_DATA_HOME", &folder);
-        command.env("CADDY_ADMIN", format!("unix/{}", text(&folder.join("admin.sock"))));
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&guide);
+        command.env("HOME", &folder).env("XDG_CONFIG_HOME", &folder).env("XDG_DATA_HOME", &folder);
         command
     });
     guards(&site, &front);
@@ -362,7 +360,7 @@ fn envoy_lets_through_whom_mintage_does() {
     let front = site.front(|port| {
         let guide = site.place.write("envoy.yaml", site.guide("envoy.yaml", port));
         let mut command = clean(&envoy);
-        command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "-c", text(&guide)]);
+        command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "-c"]).arg(&guide);
         command
     });
     guards(&site, &front);
