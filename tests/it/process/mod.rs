@@ -10,6 +10,7 @@ mod key_files;
 mod key_life;
 mod kill9;
 mod place;
+mod proxies;
 mod running;
 mod server;
 mod start;
