@@ -218,8 +218,9 @@ impl Guard {
         headers: &HeaderMap,
         peer: Option<IpAddr>,
     ) -> Result<(AccessToken, Option<SourceAddress>), Refused> {
-        let token = bearer_token(uri, headers).map_err(Refused::of)?;
         let source = peer.map(|peer| self.sources.decide(peer, headers)).transpose();
+        let token = bearer_token(uri, headers)
+            .map_err(|refusal| Refused { source: source.clone().unwrap_or_default(), ..Refused::of(refusal) })?;
         let source = source.map_err(|bad| Refused::of(bad.into()))?;
         let refused = |refusal, token: Option<&AccessToken>| Refused {
             refusal,

@@ -5,6 +5,7 @@ mod changes;
 mod cli;
 mod config;
 mod damage;
+mod explain;
 mod interop;
 mod key_files;
 mod key_life;
