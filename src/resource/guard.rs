@@ -220,7 +220,7 @@ impl Guard {
     ) -> Result<(AccessToken, Option<SourceAddress>), Refused> {
         let source = peer.map(|peer| self.sources.decide(peer, headers)).transpose();
         let token = bearer_token(uri, headers)
-            .map_err(|refusal| Refused { source: source.clone().unwrap_or_default(), ..Refused::of(refusal) })?;
+            .map_err(|refusal| Refused { source: source.unwrap_or_default(), ..Refused::of(refusal) })?;
         let source = source.map_err(|bad| Refused::of(bad.into()))?;
         let refused = |refusal, token: Option<&AccessToken>| Refused {
             refusal,
