@@ -13,8 +13,6 @@ use super::Service;
 /// The most that wait at once from one address (for IPv6, one network of 64 bits). Who comes on top is answered at
 /// once.
 const MAX_WAITING_PER_ADDRESS: usize = 64;
-/// The most that wait at once.
-const MAX_WAITING: usize = 8192;
 
 /// Who waits for news.
 #[derive(Debug, Default)]
@@ -31,12 +29,12 @@ impl Waiting {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, from: IpAddr) -> Option<Place<'_>> {
+    fn enter(&self, from: IpAddr, most: usize) -> Option<Place<'_>> {
         let from = network(from);
         let mut counts = self.counts();
         let total: usize = counts.values().sum();
         let own = counts.entry(from).or_default();
-        if *own >= MAX_WAITING_PER_ADDRESS || total >= MAX_WAITING {
+        if *own >= MAX_WAITING_PER_ADDRESS || total >= most {
             if *own == 0 {
                 counts.remove(&from);
             }
@@ -76,7 +74,7 @@ impl Service {
         let (mut news, mut keys) = (self.revocations.subscribe(), self.keys.subscribe());
         if let Some(since) = since
             && !wait.is_zero()
-            && let Some(_place) = self.waiting.enter(from)
+            && let Some(_place) = self.waiting.enter(from, self.settings.most_waiting)
         {
             let mut stopping = self.stopping.subscribe();
             let deadline = Deadline::after(wait);
