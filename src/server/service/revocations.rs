@@ -62,9 +62,9 @@ impl Revocations {
         }
         // In the set before anybody is told: who hears of it may try a token here.
         self.set.add(&news);
-        let last = log.last;
-        drop(log);
-        self.news.send_replace(last);
+        // Still under the lock: of two that come at once the later one must not be overtaken, or those who wait would
+        // be told an older number and wait on.
+        self.news.send_replace(log.last);
     }
 
     /// Forgets what no longer matters at `now`.
