@@ -22,7 +22,9 @@ pub struct Waiter(pub JoinHandle<reqwest::Result<Response>>);
 impl Waiter {
     pub fn new(app: &TestApp, query: &str, forwarded_for: &str) -> Self {
         let request = app.http.get(app.url(&format!("/oauth/revocations?{query}")));
-        Self(tokio::spawn(request.header("x-forwarded-for", forwarded_for).send()))
+        // Longer than any wait: that it is broken off here is no answer.
+        let request = request.timeout(Duration::from_secs(90)).header("x-forwarded-for", forwarded_for);
+        Self(tokio::spawn(request.send()))
     }
 
     pub fn at(app: &TestApp, cursor: &str) -> Self {

@@ -1,5 +1,7 @@
 //! Tokens that the service never issued, signed with its own key; and what clients ask about tokens.
 
+use std::time::Duration;
+
 use mintage::clock::UnixTime;
 use mintage::jose::claims::{Audience, IssuedClaims};
 use reqwest::header::CONTENT_TYPE;
@@ -113,7 +115,8 @@ pub async fn whoami(app: &TestApp, token: &str) -> (u16, String) {
 
 /// The feed, asked with this query.
 pub async fn feed(app: &TestApp, query: &str) -> Value {
-    let response = app.get(&format!("/oauth/revocations?{query}"), None).await;
+    let request = app.http.get(app.url(&format!("/oauth/revocations?{query}")));
+    let response = request.timeout(Duration::from_secs(90)).send().await.unwrap();
     assert_eq!(response.status(), 200, "{query}");
     response.json().await.unwrap()
 }
