@@ -8,6 +8,7 @@ mod api;
 mod client;
 mod config;
 mod edit;
+mod explain;
 mod inspect;
 mod key;
 mod output;
@@ -108,6 +109,8 @@ enum Command {
     /// Fetch a token, or look into one
     #[command(subcommand)]
     Token(token::Command),
+    /// Say why a request was refused, by the request_id of its answer
+    Explain(explain::Request),
     /// Print completions for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -146,6 +149,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Client(command)) => client::run(global, command).await,
         Some(Command::Key(command)) => key::run(global, &command).await,
         Some(Command::Token(command)) => token::run(global, command).await,
+        Some(Command::Explain(arguments)) => explain::request(global, &arguments).await,
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "mintage", &mut script);

@@ -1,4 +1,4 @@
-//! `mintage token get|inspect`
+//! `mintage token get|explain|inspect`
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::client::{Credentials, Endpoint, TokenClient, TokenRequest};
 use crate::scope::ScopeSet;
 
-use super::{Failure, Global, inspect, output};
+use super::{Failure, Global, explain, inspect, output};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -14,6 +14,9 @@ pub(super) enum Command {
     ///
     /// The credentials come from MINTAGE_CLIENT_ID and MINTAGE_CLIENT_SECRET, or from a file.
     Get(Get),
+    /// Say what a guarded route would decide about a token and why, check by check; the exit code is 0 only if it
+    /// would be let through
+    Explain(explain::Token),
     /// Take a token apart and say whether it is good; the exit code is 0 only if it is
     Inspect(inspect::Arguments),
 }
@@ -48,6 +51,7 @@ struct From {
 pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Get(get) => fetch(global, get).await,
+        Command::Explain(arguments) => explain::token(global, arguments).await,
         Command::Inspect(arguments) => inspect::run(global, arguments).await,
     }
 }

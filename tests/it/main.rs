@@ -17,6 +17,7 @@ mod app;
 mod api_changes;
 mod client_changes;
 mod coverage;
+mod explain;
 mod feed;
 mod feed_places;
 mod forged;

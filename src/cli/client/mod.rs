@@ -104,7 +104,7 @@ pub(super) struct Create {
     labels: Vec<(String, String)>,
 }
 
-fn environment(text: &str) -> Result<Environment, &'static str> {
+pub(super) fn environment(text: &str) -> Result<Environment, &'static str> {
     match text {
         "live" => Ok(Environment::Live),
         "test" => Ok(Environment::Test),

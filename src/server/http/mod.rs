@@ -8,6 +8,7 @@ mod apis;
 mod client_form;
 mod clients;
 mod errors;
+mod explain;
 mod extract;
 mod forward_auth;
 mod health;
@@ -156,6 +157,7 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
         .route("/api/v1/projects", app.guarded(get(projects::list), Some(PROJECTS_READ)))
         .route("/forward-auth", any(forward_auth::by_query))
         .route("/forward-auth/g/{guard}", any(forward_auth::by_guard))
+        .route("/forward-auth/g/{guard}/", any(forward_auth::by_guard))
         .route("/forward-auth/g/{guard}/{*rest}", any(forward_auth::by_guard))
         .route("/errors/{reason}", get(errors::show))
         .route("/healthz", get(health::live))
@@ -177,6 +179,8 @@ pub fn admin_routes(app: App) -> Router {
         .route("/api/v1/clients/{id}/secrets", post(clients::add_secret))
         .route("/api/v1/clients/{id}/secrets/{secret_id}", delete(clients::withdraw_secret))
         .route("/api/v1/clients/{id}/revoke", post(clients::revoke))
+        .route("/api/v1/tokens/explain", post(explain::token))
+        .route("/api/v1/refusals/{request_id}", get(explain::refusal))
         .route("/api/v1/keys", get(keys::list))
         .route("/api/v1/keys/rotate", post(keys::rotate))
         .route("/api/v1/keys/{kid}/revoke", post(keys::revoke))

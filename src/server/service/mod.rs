@@ -10,6 +10,7 @@ mod catalog;
 mod client_cache;
 mod clients;
 mod cursor;
+mod explain;
 mod feed;
 mod introspect;
 mod issue;
