@@ -70,8 +70,9 @@ impl Service {
     /// or another key set. Else when there is, or after `wait`, or when the service stops. The second value is the
     /// entity tag of the key set.
     pub async fn revocation_feed(&self, since: Option<&str>, wait: Duration, from: IpAddr) -> (RevocationFeed, String) {
-        let since = since.and_then(|cursor| self.revocations.position(cursor));
         let (mut news, mut keys) = (self.revocations.subscribe(), self.keys.subscribe());
+        let known = since.and_then(|cursor| self.revocations.position(cursor));
+        let since = known.filter(|since| since.keys <= *keys.borrow());
         if let Some(since) = since
             && !wait.is_zero()
             && let Some(_place) = self.waiting.enter(from, self.settings.most_waiting)
