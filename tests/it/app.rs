@@ -188,7 +188,7 @@ impl Builder {
             longest_token: ttl + LEEWAY,
         };
         let keys = Arc::new(KeyRing::open(settings, Arc::clone(&store), Arc::clone(&clock) as _).await.unwrap());
-        let settings = Settings { issuer: self.config.issuer_at(address).into(), token_ttl: ttl };
+        let settings = Settings { issuer: self.config.issuer_at(address).into(), token_ttl: ttl, most_waiting: 1000 };
         let (time, entropy) = (Arc::clone(&clock) as _, Arc::new(SystemEntropy::new()) as _);
         let service = Arc::new(Service::load(settings, time, entropy, store, keys).await.unwrap());
         let delay = self.config.limits.failed_auth.delay.duration();
