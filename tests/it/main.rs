@@ -14,6 +14,7 @@
 
 mod app;
 
+mod addresses;
 mod api_changes;
 mod client_changes;
 mod coverage;
