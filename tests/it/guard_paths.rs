@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::app::TestApp;
-use crate::guards::{SETS, bearer, question, start_sets, token};
+use crate::guards::{SETS, bearer, question, start, start_sets, token};
 use crate::raw::{Answer, send, send_from};
 
 /// All is let through with a reader's token, so that whatever is not refused for its path shows.
@@ -294,6 +294,32 @@ async fn a_guard_that_is_not_there_is_not_found() {
         for lines in [&*reader, "X-None: x"] {
             let request = format!("GET /forward-auth/g{path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n");
             assert_eq!(send(&app.base, &request).await.verdict(), (404, "not_found".to_owned()), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_with_a_path_has_its_guards_with_and_without_it() {
+    let guard = format!("issuer = \"https://auth.example/mint\"\n[[guard]]\nname = \"envoy\"\n{OPEN}");
+    let app = start(&guard).await;
+    let reader = bearer(&token(&app, &["orders:read"]).await);
+    for prefix in ["", "/mint"] {
+        for (path, status) in
+            [("/", 200), ("/public", 200), ("/secret", 403), ("/a/../b", 400), ("//a", 400), ("", 400)]
+        {
+            let request = format!("GET {prefix}/forward-auth/g/envoy{path} HTTP/1.1\r\nHost: a\r\n{reader}\r\n\r\n");
+            assert_eq!(send(&app.base, request).await.status, status, "{prefix} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_announced_and_never_sent_is_not_waited_for() {
+    let (app, reader) = open().await;
+    for set in SETS {
+        for announced in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
+            let request = question(set, "POST", b"/public", &[&reader, announced]);
+            assert_eq!(send(&app.base, request).await.status, 200, "{set} {announced}");
         }
     }
 }

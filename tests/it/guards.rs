@@ -15,9 +15,11 @@ pub const SETS: [&str; 3] = ["envoy", "x-forwarded", "x-original"];
 
 /// A service with the guards of this TOML, that trusts 127.0.0.1 and knows two APIs.
 pub async fn start(guards: &str) -> TestApp {
-    let text = format!("[network]\ntrusted_proxies = [\"127.0.0.1\"]\n{guards}");
+    let text = format!("network.trusted_proxies = [\"127.0.0.1\"]\n{guards}");
     let read: Config = figment::Figment::from(figment::providers::Toml::string(&text)).extract().unwrap();
-    let change = |config: &mut Config| (config.guard, config.network) = (read.guard, read.network);
+    let change = |config: &mut Config| {
+        (config.guard, config.network, config.issuer) = (read.guard, read.network, read.issuer);
+    };
     let app = TestApp::builder().config(change).start().await;
     app.api("https://orders.example", &["orders:read", "orders:write"]).await;
     app.api("urn:example:billing", &["billing:read"]).await;
