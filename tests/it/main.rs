@@ -14,6 +14,7 @@
 
 mod app;
 
+mod addresses;
 mod api_changes;
 mod client_changes;
 mod coverage;
@@ -21,8 +22,11 @@ mod explain;
 mod feed;
 mod feed_places;
 mod forged;
+mod forward_auth;
 mod gated_store;
+mod guard_paths;
 mod guarded;
+mod guards;
 mod house;
 mod introspect;
 mod jose_cross;
@@ -30,6 +34,7 @@ mod keys;
 mod mishaps;
 mod process;
 mod properties;
+mod raw;
 mod revoke;
 mod store_contract;
 mod token;

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod damage;
 mod explain;
+mod guards;
 mod interop;
 mod key_files;
 mod key_life;
