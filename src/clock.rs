@@ -122,7 +122,9 @@ impl Deadline {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
     pub fn after(span: Duration) -> Self {
-        Self(tokio::time::Instant::now() + span)
+        let now = tokio::time::Instant::now();
+        // A span without end: a year is long enough for anything that waits.
+        Self(now.checked_add(span).unwrap_or(now + Duration::from_secs(366 * 24 * 3600)))
     }
 
     /// Waits until the point has come.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::oauth::metadata::{AUTHORIZATION_SERVER_PATH, DiscoveredMetadata, well_known};
+use crate::oauth::metadata::{
+    AUTHORIZATION_SERVER_PATH, DiscoveredMetadata, OPENID_CONFIGURATION_PATH, endpoint, well_known,
+};
 
 /// A longer answer is not read to its end.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -49,6 +51,12 @@ pub enum FetchError {
         url: String,
         /// The status.
         status: u16,
+    },
+    /// The answer came from somewhere else: whoever answers there could name keys of its own.
+    #[error("{url} was answered from elsewhere, by a redirect; name the address that it has")]
+    Redirected {
+        /// What was asked.
+        url: String,
     },
     /// The metadata is not that of the issuer (RFC 8414 §3.3).
     #[error("the metadata at {url} {why}")]
@@ -127,6 +135,12 @@ pub async fn read_bounded(mut response: reqwest::Response, limit: usize) -> Resu
     Ok(body)
 }
 
+/// Whether `response` is what was asked for and not what a redirect led to: a client that somebody brought may follow
+/// them.
+pub(crate) fn not_redirected(asked: &Url, response: &reqwest::Response) -> Result<(), FetchError> {
+    if response.url() == asked { Ok(()) } else { Err(FetchError::Redirected { url: asked.to_string() }) }
+}
+
 /// A URL that can be asked.
 ///
 /// # Errors
@@ -145,14 +159,18 @@ pub fn http_url(text: &str) -> Result<Url, FetchError> {
     }
 }
 
-/// The metadata of `issuer` (RFC 8414 §3), checked to be its own.
+/// The metadata of `issuer`, checked to be its own: where RFC 8414 §3 has it, or else where OpenID Connect Discovery does.
 ///
 /// # Errors
 /// [`FetchError`].
 pub async fn discover(http: &reqwest::Client, issuer: &str) -> Result<DiscoveredMetadata, FetchError> {
-    let url = well_known(&http_url(issuer)?, AUTHORIZATION_SERVER_PATH);
+    let mut url = well_known(&http_url(issuer)?, AUTHORIZATION_SERVER_PATH);
+    let mut response = get(http, &url).await?;
+    if response.status() == reqwest::StatusCode::NOT_FOUND {
+        url = http_url(&endpoint(issuer, OPENID_CONFIGURATION_PATH))?;
+        response = get(http, &url).await?;
+    }
     let fail = |why: String| FetchError::Discovery { url: url.to_string(), why };
-    let response = http.get(url.clone()).send().await.map_err(|e| FetchError::unreachable(&url, &e))?;
     if !response.status().is_success() {
         return Err(fail(format!("was answered with {}", response.status().as_u16())));
     }
@@ -162,5 +180,16 @@ pub async fn discover(http: &reqwest::Client, issuer: &str) -> Result<Discovered
     if metadata.issuer != issuer {
         return Err(fail(format!("is that of another issuer ({:?}); name it just so", metadata.issuer)));
     }
+    // What was asked for in private should not be answered in the open.
+    let named = [&metadata.token_endpoint, &metadata.jwks_uri, &metadata.revocation_feed];
+    if issuer.starts_with("https://") && named.into_iter().flatten().any(|url| !url.starts_with("https://")) {
+        return Err(fail("names a URL that is not https, and the issuer is".to_owned()));
+    }
     Ok(metadata)
+}
+
+async fn get(http: &reqwest::Client, url: &Url) -> Result<reqwest::Response, FetchError> {
+    let response = http.get(url.clone()).timeout(TIMEOUT).send().await.map_err(|e| FetchError::unreachable(url, &e))?;
+    not_redirected(url, &response)?;
+    Ok(response)
 }

@@ -48,6 +48,9 @@ pub enum BadScope {
         "a scope is made of printable ASCII characters, without spaces, double quotes and backslashes (RFC 6749, 3.3)"
     )]
     Character,
+    /// None at all, where there have to be some.
+    #[error("name at least one scope: a list of none would let everybody through")]
+    None,
     /// Too long.
     #[error("a scope has at most {MAX_SCOPE_LENGTH} characters")]
     Length,

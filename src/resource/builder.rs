@@ -83,8 +83,8 @@ impl<K> VerifierBuilder<K> {
     }
 
     /// How far clocks may differ, for `exp` and `nbf`; 30 seconds unless set. An issuer publishes revocations for 30
-    /// seconds after the tokens' end: a verifier that is started when those are over and has a longer leeway would let
-    /// a revoked token through for the rest of it.
+    /// seconds after the tokens' end: a verifier with a longer leeway that is started when those are over would let a
+    /// revoked token through for the rest of it.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
@@ -201,7 +201,6 @@ impl VerifierBuilder<Discovered> {
         let issuer = Issuer::follow(Settings {
             issuer: self.issuer.clone(),
             algorithms: self.algorithms.clone(),
-            leeway: self.leeway,
             clock: Arc::clone(&self.clock),
             http: self.from.http.clone(),
             snapshot: self.from.snapshot.clone(),

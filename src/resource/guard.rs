@@ -30,21 +30,27 @@ pub enum RequireScopes {
     Any(ScopeSet),
 }
 
+/// At least one scope: a list out of a configuration that turns out empty must not take the check away.
+fn some<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Result<ScopeSet, BadScope> {
+    let scopes: ScopeSet = scopes.into_iter().map(Scope::parse).collect::<Result<_, _>>()?;
+    if scopes.is_empty() { Err(BadScope::None) } else { Ok(scopes) }
+}
+
 impl RequireScopes {
     /// All of `scopes`.
     ///
     /// # Errors
-    /// [`BadScope`] where one is not a scope.
+    /// [`BadScope`] where one is not a scope, or there is none.
     pub fn all<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Result<Self, BadScope> {
-        scopes.into_iter().map(Scope::parse).collect::<Result<_, _>>().map(Self::All)
+        some(scopes).map(Self::All)
     }
 
     /// At least one of `scopes`.
     ///
     /// # Errors
-    /// [`BadScope`] where one is not a scope.
+    /// [`BadScope`] where one is not a scope, or there is none.
     pub fn any<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Result<Self, BadScope> {
-        scopes.into_iter().map(Scope::parse).collect::<Result<_, _>>().map(Self::Any)
+        some(scopes).map(Self::Any)
     }
 
     pub(super) fn check(&self, held: &ScopeSet) -> Result<(), Refusal> {
@@ -131,10 +137,17 @@ impl Guard {
         self.audiences([audience.into()])
     }
 
-    /// Needs tokens for all of these audiences, and not for the verifier's.
+    /// Needs tokens for all of these audiences, and not for the verifier's; for none, it is the verifier's after all.
     #[must_use]
     pub fn audiences(mut self, audiences: impl IntoIterator<Item = Arc<str>>) -> Self {
-        self.audiences = Some(audiences.into_iter().collect());
+        self.audiences = Some(audiences.into_iter().collect()).filter(|named: &Arc<[_]>| !named.is_empty());
+        self
+    }
+
+    /// Takes tokens for whomever: for those who only say what a token is, or have refused it anyway.
+    #[cfg(feature = "server")]
+    pub(crate) fn any_audience(mut self) -> Self {
+        self.audiences = Some(Arc::from([]));
         self
     }
 
@@ -293,7 +306,7 @@ fn bearer_token<'h>(uri: &Uri, headers: &'h HeaderMap) -> Result<&'h str, Refusa
     if lines.next().is_some() {
         return Err(malformed("there are two Authorization headers; send one"));
     }
-    let shape = "the Authorization header has to be: Bearer, one space, and one token";
+    let shape = "the Authorization header has to be: Bearer, a space, and one token";
     let (scheme, token) = line.to_str().ok().and_then(|line| line.split_once(' ')).ok_or_else(|| malformed(shape))?;
     let token = token.trim_start_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") && is_b64token(token) { Ok(token) } else { Err(malformed(shape)) }

@@ -42,7 +42,7 @@ pub use guard::{Guard, RequireScopes};
 pub use issuer::{DiscoverError, Health, KeysHealth, RevocationsHealth, StaleRevocations};
 pub use layer::{GuardFuture, GuardLayer, GuardService};
 pub use refusal::Refusal;
-pub use revoked::RevokedSet;
+pub use revoked::{KEPT_LONGER, RevokedSet};
 pub use source::{KeySource, NoRevocations, RevocationSource, StaticKeys};
 pub use token::AccessToken;
 #[cfg(feature = "axum")]

@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use crate::clock::UnixTime;
 use crate::oauth::feed::{RevocationFeed, RevokedGeneration, RevokedJti, RevokedKid};
 
 use super::source::RevocationSource;
+
+/// How much longer than it matters an entry is kept.
+pub const KEPT_LONGER: Duration = Duration::from_secs(24 * 3600);
 
 type Names = RwLock<HashMap<String, UnixTime>>;
 
@@ -43,11 +47,15 @@ impl RevokedSet {
         insert(&self.kids, news.kids.iter().map(|one| (one.kid.clone(), one.until)));
     }
 
-    /// Forgets what no longer matters at `now`.
-    pub fn purge(&self, now: UnixTime) {
-        for names in [&self.jtis, &self.generations, &self.kids] {
-            names.write().unwrap_or_else(PoisonError::into_inner).retain(|_, until| *until > now);
+    /// Forgets what has not mattered for a day at `now`: a clock that runs ahead for a while and is set right should
+    /// not raise a token from the dead. A key that `is_used` says is still believed is never forgotten.
+    pub fn purge(&self, now: UnixTime, is_used: impl Fn(&str) -> bool) {
+        let kept = |until: UnixTime| until.plus(KEPT_LONGER) > now;
+        for names in [&self.jtis, &self.generations] {
+            names.write().unwrap_or_else(PoisonError::into_inner).retain(|_, until| kept(*until));
         }
+        let mut kids = self.kids.write().unwrap_or_else(PoisonError::into_inner);
+        kids.retain(|kid, until| kept(*until) || is_used(kid));
     }
 
     /// How many entries there are.

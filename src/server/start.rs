@@ -100,6 +100,7 @@ impl Server {
     pub async fn start(config: &Config, parts: Parts, quickstart: bool) -> Result<Self, StartError> {
         let Parts { clock, entropy } = parts;
         let guards = Guards::new(&config.guard).map_err(StartError::Guard)?;
+        http::raise_descriptor_limit();
         let mut seed = [0; 32];
         entropy.fill(&mut seed).map_err(|error| StartError::First(error.to_string()))?;
         let (path, now) = (config.store_path(), clock.now());

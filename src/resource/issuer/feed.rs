@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
 
 use crate::backoff::Backoff;
 use crate::clock::{Deadline, UnixTime};
-use crate::fetch::{FetchError, http_url, read_bounded};
+use crate::fetch::{FetchError, http_url, not_redirected, read_bounded};
 use crate::oauth::feed::{JWKS_ETAG, RevocationFeed};
 
 use super::{StaleRevocations, State};
@@ -33,6 +34,8 @@ pub(super) struct Heard {
     at: AtomicI64,
     cursor: Mutex<Option<String>>,
     error: ArcSwapOption<String>,
+    /// The key set that the feed named last.
+    keys: Mutex<Option<String>>,
 }
 
 impl Heard {
@@ -49,6 +52,20 @@ impl Heard {
 
     pub(super) fn error(&self) -> Option<String> {
         self.error.load().as_ref().map(|error| String::clone(error))
+    }
+
+    /// The feed names the key set that the issuer has now. Where that is another one than ours, the keys are asked for,
+    /// once: a cache on the way may not have it yet.
+    fn keys_are(&self, named: Option<String>, ours: &Option<String>, changed: &Notify) {
+        let mut last = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.is_none() || named == *last {
+            return;
+        }
+        let bare = |etag: &Option<String>| etag.as_deref().map(|etag| etag.trim_start_matches("W/").to_owned());
+        if bare(&named) != bare(ours) {
+            changed.notify_one();
+        }
+        *last = named;
     }
 
     pub(super) fn recall(&self, at: Option<UnixTime>, cursor: Option<String>) {
@@ -73,18 +90,23 @@ pub(super) async fn follow(state: Arc<State>) {
             continue;
         }
         let (pace, pace_of_lists) = (Deadline::after(PACE), Deadline::after(PACE_OF_LISTS));
+        let cursor = state.heard.cursor();
         match state.ask_feed(wait).await {
             Ok(news) => {
                 backoff.reset();
-                if news.reset {
-                    pace_of_lists.reached().await;
-                } else if news.is_empty() {
+                if news.is_empty() || Some(&news.cursor) == cursor.as_ref() {
                     pace.reached().await;
+                } else if news.reset {
+                    pace_of_lists.reached().await;
                 }
             }
             Err(error) => {
                 state.feed_failed(&error);
                 Deadline::after(backoff.next(&state.entropy)).reached().await;
+                // It may have moved.
+                if matches!(error, FetchError::Status { .. }) {
+                    drop(state.rediscover().await);
+                }
             }
         }
     }
@@ -105,6 +127,7 @@ impl State {
         url.query_pairs_mut().append_pair("wait", &wait.as_secs().to_string());
         let request = self.http.get(url.clone()).timeout(wait + GRACE);
         let response = request.send().await.map_err(|e| FetchError::unreachable(&url, &e))?;
+        not_redirected(&url, &response)?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(FetchError::Status { url: url.to_string(), status: response.status().as_u16() });
         }
@@ -112,9 +135,7 @@ impl State {
         let body = read_bounded(response, MAX_FEED).await?;
         let news: RevocationFeed = serde_json::from_slice(&body)
             .map_err(|_| FetchError::Discovery { url: url.to_string(), why: "is not a revocation feed".to_owned() })?;
-        if etag.is_some() && etag != self.keys.load().etag {
-            self.keys_changed.notify_one();
-        }
+        self.heard.keys_are(etag, &self.keys.load().etag, &self.keys_changed);
         self.take_in(&news).await;
         Ok(news)
     }
@@ -131,18 +152,17 @@ impl State {
             self.revoked.add(news);
             self.heard.recall(Some(now), Some(news.cursor.clone()));
         }
-        self.revoked.purge(UnixTime::from_seconds(
-            now.seconds().saturating_sub(i64::try_from(self.settings.leeway.as_secs()).unwrap_or(i64::MAX)),
-        ));
+        let keys = self.keys.load_full();
+        self.revoked.purge(now, |kid| keys.set.contains(kid));
         if self.heard.error.swap(None).is_some() {
             tracing::info!(issuer = self.settings.issuer, "the revocation feed is heard again");
         }
-        metrics::gauge!("mintage_verifier_feed_heard_timestamp_seconds").set(now.seconds() as f64);
-        metrics::gauge!("mintage_verifier_revoked_entries").set(self.revoked.len() as f64);
+        self.show_feed();
     }
 
     pub(super) fn feed_failed(&self, error: &FetchError) {
-        metrics::counter!("mintage_verifier_feed_failures_total").increment(1);
+        metrics::counter!("mintage_verifier_feed_failures_total", "issuer" => self.settings.issuer.clone())
+            .increment(1);
         if self.heard.error.swap(Some(Arc::new(error.to_string()))).is_none() {
             tracing::warn!(%error, issuer = self.settings.issuer, "the revocation feed is not heard; going on with what is known");
         }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::backoff::{Backoff, fraction};
 use crate::clock::{Deadline, UnixTime};
 use crate::crypto::{Sha256, sha256};
-use crate::fetch::{FetchError, http_url, read_bounded};
+use crate::fetch::{FetchError, TIMEOUT, http_url, not_redirected, read_bounded};
 use crate::jose::{Algorithm, KeySet, jwk};
 
 use super::{Settings, State};
@@ -46,7 +46,8 @@ impl FetchedKeys {
         };
         let parsed: Vec<_> = members.iter().filter_map(jwk::from_jwk).collect();
         let set = KeySet::from_jwks(parsed, algorithms);
-        if set.is_empty() && !members.is_empty() {
+        // No issuer publishes none: that is a mishap on the way, and the keys at hand are better.
+        if set.is_empty() {
             return Err("none of its keys has a kid and serves an accepted algorithm".to_owned());
         }
         Ok(Self { set, document, etag: None, fetched_at, max_age: DEFAULT_MAX_AGE })
@@ -83,9 +84,13 @@ impl UnknownKeys {
         self.wanted.notify_one();
     }
 
-    /// What was asked for has been looked for. A name that turned out good is never asked for again anyway.
-    fn looked(&self) {
-        let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
+    /// What has been asked for since the last time.
+    fn asked(&self) -> Vec<Sha256> {
+        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// It has been looked for. A name that turned out good is never asked for again anyway.
+    fn looked(&self, asked: Vec<Sha256>) {
         for kid in asked {
             self.absent.insert(kid, ());
         }
@@ -100,11 +105,12 @@ pub(super) async fn fetch(
     settings: &Settings,
 ) -> Result<FetchedKeys, FetchError> {
     let url = http_url(uri)?;
-    let mut request = http.get(url.clone());
+    let mut request = http.get(url.clone()).timeout(TIMEOUT);
     if let Some(etag) = known.and_then(|known| known.etag.as_deref()) {
         request = request.header(IF_NONE_MATCH, etag);
     }
     let response = request.send().await.map_err(|e| FetchError::unreachable(&url, &e))?;
+    not_redirected(&url, &response)?;
     let (status, headers) = (response.status(), response.headers().clone());
     let fetched_at = settings.clock.now();
     let mut keys = match (status, known) {
@@ -172,7 +178,7 @@ pub(super) async fn follow(state: Arc<State>) {
                     tracing::warn!(%error, issuer = state.settings.issuer, "the issuer's keys could not be fetched; going on with those at hand");
                 }
                 failing = true;
-                metrics::counter!("mintage_verifier_key_fetch_failures_total").increment(1);
+                metrics::counter!("mintage_verifier_key_fetch_failures_total", "issuer" => state.settings.issuer.clone()).increment(1);
                 state.keys_error.store(Some(Arc::new(error.to_string())));
                 backoff.next(&state.entropy)
             }
@@ -183,22 +189,24 @@ pub(super) async fn follow(state: Arc<State>) {
 impl State {
     /// How long until the keys are fetched again: well before they have to be, and not all verifiers at once.
     fn refresh_ahead(&self) -> Duration {
-        let max_age = self.keys.load().max_age;
+        let max_age = self.keys.load().max_age.min(self.settings.max_stale_keys);
         max_age.mul_f64(0.75).saturating_sub(fraction(max_age / 10, &self.entropy))
     }
 
     async fn fetch_keys(&self) -> Result<(), FetchError> {
         let known = self.keys.load_full();
+        // Taken now: what is asked for from here on may have been published too late for this answer.
+        let asked = self.unknown.asked();
         if self.keys_error.load().is_some() {
             self.rediscover().await?;
         }
         let uri = self.endpoints.load().jwks_uri.clone();
         let fetched = fetch(&self.http, &uri, Some(&known), &self.settings).await?;
         let changed = fetched.document != known.document;
-        metrics::gauge!("mintage_verifier_keys_fetched_timestamp_seconds").set(fetched.fetched_at.seconds() as f64);
         self.keys.store(Arc::new(fetched));
+        self.show_keys();
         self.keys_error.store(None);
-        self.unknown.looked();
+        self.unknown.looked(asked);
         if changed {
             tracing::info!(
                 issuer = self.settings.issuer,

@@ -112,6 +112,8 @@ impl Issuer {
                 state.feed_failed(&error);
             }
         }
+        state.show_keys();
+        state.show_feed();
         state.save().await;
         let state = Arc::new(state);
         let mut tasks = vec![tokio::spawn(keys::follow(Arc::clone(&state))).abort_handle()];
@@ -122,7 +124,8 @@ impl Issuer {
     }
 
     pub(super) fn health(&self, now: UnixTime) -> Health {
-        self.state.health(now)
+        let running = !self.tasks.iter().any(AbortHandle::is_finished);
+        Health { running, ..self.state.health(now) }
     }
 }
 
@@ -194,7 +197,12 @@ impl KeySource for State {
     }
 
     fn is_fresh(&self, now: UnixTime) -> bool {
-        now.since(self.keys.load().fetched_at) <= self.settings.max_stale_keys
+        let fresh = now.since(self.keys.load().fetched_at) <= self.settings.max_stale_keys;
+        // The clock may have gone on while the machine slept, and the timer of the next fetch has not.
+        if !fresh && self.keys_error.load().is_none() {
+            self.keys_changed.notify_one();
+        }
+        fresh
     }
 }
 

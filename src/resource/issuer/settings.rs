@@ -46,7 +46,6 @@ pub enum DiscoverError {
 pub(crate) struct Settings {
     pub(crate) issuer: String,
     pub(crate) algorithms: Vec<Algorithm>,
-    pub(crate) leeway: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) http: Option<reqwest::Client>,
     pub(crate) snapshot: Option<PathBuf>,

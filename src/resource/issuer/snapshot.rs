@@ -1,18 +1,21 @@
 //! What is known of an issuer, on disk: so that a service can start while the issuer is down, and forgets no revocation.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::MutexGuard;
+use tokio::sync::watch;
 
 use crate::clock::UnixTime;
+use crate::crypto::entropy::SystemEntropy;
+use crate::id::random_base62;
 use crate::jose::Algorithm;
 use crate::oauth::feed::RevocationFeed;
 
@@ -26,6 +29,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How often what does not change is saved, in seconds.
 const SAVE_EVERY: i64 = 60;
 const VERSION: u32 = 1;
+
+/// Held while a snapshot is made and what is in it becomes known.
+type Saving<'g> = tokio::sync::MutexGuard<'g, ()>;
 
 /// What is saved.
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,21 +52,29 @@ impl Saved {
     }
 }
 
-/// The file, and what was written into it last.
+/// The file. One write is under way at a time, and the newest snapshot waits for its end: a slow disk costs one thread
+/// and two snapshots, however much is going on.
 #[derive(Clone, Debug)]
 pub(super) struct SnapshotFile(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    made: AtomicU64,
-    /// The number of what is in the file: a slow write never replaces a newer one.
-    written: Mutex<u64>,
+    slot: Mutex<Slot>,
+    /// The number of the last snapshot that was written, or could not be.
+    done: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    made: u64,
+    waiting: Option<Box<Saved>>,
+    writing: bool,
 }
 
 impl SnapshotFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self(Arc::new(Inner { path, made: AtomicU64::new(0), written: Mutex::new(0) }))
+        Self(Arc::new(Inner { path, slot: Mutex::default(), done: watch::Sender::new(0) }))
     }
 
     /// What an earlier run saved. A file that others could have written is refused: who writes it decides which keys
@@ -68,11 +82,14 @@ impl SnapshotFile {
     pub(super) fn load(&self, issuer: &str) -> Result<Option<Saved>, DiscoverError> {
         let path = &self.0.path;
         let refused = |why: String| DiscoverError::Snapshot { path: path.clone(), why };
-        let metadata = match fs::symlink_metadata(path) {
-            Ok(metadata) => metadata,
+        // Looked at and read through one descriptor, and never through a link, so that it is one and the same file.
+        let no_links = i32::try_from(OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits()).unwrap_or_default();
+        let mut file = match fs::OpenOptions::new().read(true).custom_flags(no_links).open(path) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused(error.to_string())),
         };
+        let metadata = file.metadata().map_err(|error| refused(error.to_string()))?;
         if !metadata.is_file() || metadata.len() > MAX_FILE {
             return Err(refused("it is not a snapshot: name a file that is".to_owned()));
         }
@@ -80,7 +97,13 @@ impl SnapshotFile {
             let mend = format!("others can write it, and so choose the keys: chmod 600 {}", path.display());
             return Err(refused(mend));
         }
-        let bytes = fs::read(path).map_err(|error| refused(error.to_string()))?;
+        let us = rustix::process::geteuid().as_raw();
+        if metadata.uid() != us && metadata.uid() != 0 {
+            let whose = format!("it belongs to the user {}, who so chooses the keys; this is {us}", metadata.uid());
+            return Err(refused(format!("{whose}: take it away, or chown it")));
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| refused(error.to_string()))?;
         let Some(saved) = serde_json::from_slice::<Saved>(&bytes).ok().filter(|saved| saved.version == VERSION) else {
             tracing::warn!(path = %path.display(), "the snapshot is damaged or of another version; it is passed over");
             return Ok(None);
@@ -91,25 +114,55 @@ impl SnapshotFile {
         Ok(Some(saved))
     }
 
-    fn write(&self, number: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut written = self.0.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if *written > number {
-            return Ok(());
+    /// Has `saved` written, now or when the write under way is done. Gives its number.
+    fn hand_over(&self, saved: Saved, entropy: SystemEntropy) -> u64 {
+        let mut slot = self.slot();
+        slot.made += 1;
+        slot.waiting = Some(Box::new(saved));
+        let number = slot.made;
+        if !std::mem::replace(&mut slot.writing, true) {
+            let file = self.clone();
+            drop(tokio::task::spawn_blocking(move || file.write_all(&entropy)));
         }
-        replace(&self.0.path, bytes)?;
-        *written = number;
-        Ok(())
+        number
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        // What is in it is put in whole.
+        self.0.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes until nothing waits.
+    fn write_all(&self, entropy: &SystemEntropy) {
+        loop {
+            let (saved, number) = {
+                let mut slot = self.slot();
+                let Some(saved) = slot.waiting.take() else {
+                    slot.writing = false;
+                    return;
+                };
+                (saved, slot.made)
+            };
+            let path = &self.0.path;
+            let written = serde_json::to_vec(&saved).map_err(io::Error::other);
+            if let Err(error) = written.and_then(|bytes| replace(path, &bytes, entropy)) {
+                metrics::counter!("mintage_verifier_snapshot_failures_total", "issuer" => saved.issuer.clone())
+                    .increment(1);
+                tracing::error!(%error, path = %path.display(), "the snapshot could not be written");
+            }
+            self.0.done.send_replace(number);
+        }
     }
 }
 
-/// Puts `bytes` in the place of the file, whole or not at all.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Puts `bytes` in the place of the file, whole or not at all. Others may do the same at the same time, each under a
+/// name of its own.
+fn replace(path: &Path, bytes: &[u8], entropy: &SystemEntropy) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
+    name.push(format!(".{}.new", random_base62(entropy, 12).map_err(io::Error::other)?));
     let unfinished = folder.join(name);
-    drop(fs::remove_file(&unfinished));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     let done = file
         .write_all(bytes)
@@ -130,9 +183,8 @@ impl State {
 
     /// Saves what is known, and `news` besides, which its caller takes in before it lets go of `_saving`. Returns when
     /// it is on disk, or when that takes too long.
-    pub(super) async fn save_with(&self, news: Option<&RevocationFeed>, _saving: &MutexGuard<'_, ()>) {
-        let Some(file) = self.snapshot.clone() else { return };
-        let number = file.0.made.fetch_add(1, Ordering::Relaxed) + 1;
+    pub(super) async fn save_with(&self, news: Option<&RevocationFeed>, _saving: &Saving<'_>) {
+        let Some(file) = &self.snapshot else { return };
         self.saved_at.store(self.now().seconds(), Ordering::Relaxed);
         let keys = self.keys.load_full();
         let mut revoked = self.revoked.list(self.heard.cursor().unwrap_or_default());
@@ -153,15 +205,9 @@ impl State {
             heard_at,
             revoked,
         };
-        let path = file.0.path.clone();
-        let write = tokio::task::spawn_blocking(move || {
-            let bytes = serde_json::to_vec(&saved).map_err(io::Error::other)?;
-            file.write(number, &bytes)
-        });
-        if let Ok(Ok(Err(error))) = tokio::time::timeout(PATIENCE, write).await {
-            metrics::counter!("mintage_verifier_snapshot_failures_total").increment(1);
-            tracing::error!(%error, path = %path.display(), "the snapshot could not be written");
-        }
+        let mut done = file.0.done.subscribe();
+        let number = file.hand_over(saved, self.entropy.clone());
+        drop(tokio::time::timeout(PATIENCE, done.wait_for(|done| *done >= number)).await);
     }
 
     /// Saves what is known if that was last done a minute ago: what was heard when matters after a restart, too.

@@ -59,8 +59,12 @@ impl Policy {
     /// A guard like `base` that asks for this, and for tokens for all of `audiences`.
     #[must_use]
     pub fn guard(&self, base: &Guard, audiences: Vec<Arc<str>>) -> Guard {
-        let mut guard =
-            base.clone().audiences(audiences).allowlist(self.allowlist.clone()).shadow(self.shadow.iter().copied());
+        let base = match audiences.is_empty() {
+            // No rule covers the request, which is going to be refused.
+            true => base.clone().any_audience(),
+            false => base.clone().audiences(audiences),
+        };
+        let mut guard = base.allowlist(self.allowlist.clone()).shadow(self.shadow.iter().copied());
         if !self.scopes.is_empty() {
             guard = guard.scopes(RequireScopes::All(self.scopes.clone()));
         }

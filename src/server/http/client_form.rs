@@ -22,6 +22,8 @@ use super::render::oauth_error;
 
 /// The most that the body may have, in bytes.
 pub(super) const MAX_BODY: usize = 16 * 1024;
+/// The same where a token is in it, the longest of which is as long as that.
+pub(super) const MAX_BODY_WITH_TOKEN: usize = 24 * 1024;
 
 /// What is said under `/oauth/` is kept nowhere (RFC 6749 §5.1).
 pub(super) const NO_STORE: [(HeaderName, HeaderValue); 2] =
@@ -34,9 +36,9 @@ pub(super) struct ClientForm {
     pairs: Vec<(String, String)>,
 }
 
-/// Reads a client's request, has it decided, and answers. A failed authentication is answered no sooner than the delay
+/// Reads a client's request, whose body has `most` bytes at most, has it decided, and answers. A failed authentication is answered no sooner than the delay
 /// after it arrived.
-pub(super) async fn answer<F, Fut>(app: &App, request: Request, decide: F) -> Response
+pub(super) async fn answer<F, Fut>(app: &App, request: Request, most: usize, decide: F) -> Response
 where
     F: FnOnce(ClientForm) -> Fut,
     Fut: Future<Output = Result<Response, Error>>,
@@ -44,7 +46,7 @@ where
     let source = source_of(app, &request);
     let (parts, body) = request.into_parts();
     let read = match source.clone() {
-        Ok(source) => ClientForm::read(&parts, body, source).await,
+        Ok(source) => ClientForm::read(&parts, body, most, source).await,
         Err(error) => Err(error),
     };
     // Counted from where the whole request has arrived: else a caller could spend the delay on sending it.
@@ -82,9 +84,9 @@ fn malformed(detail: &str) -> Error {
 }
 
 impl ClientForm {
-    async fn read(parts: &Parts, body: Body, source: SourceAddress) -> Result<Self, Error> {
+    async fn read(parts: &Parts, body: Body, most: usize, source: SourceAddress) -> Result<Self, Error> {
         refuse_credentials_in_query(&parts.uri)?;
-        let body = read_body(body, MAX_BODY).await?;
+        let body = read_body(body, most).await?;
         if !is_form(&parts.headers) {
             return Err(malformed("the Content-Type has to be application/x-www-form-urlencoded"));
         }
@@ -123,8 +125,8 @@ impl ClientForm {
     /// The request as one about a token. `token_type_hint` is for servers that keep kinds of tokens apart.
     pub(super) fn about_token(mut self) -> Result<TokenRequest, Error> {
         self.take("token_type_hint")?;
-        let token = self.take("token")?.ok_or_else(|| malformed("token is missing"))?;
-        Ok(TokenRequest { credentials: self.credentials, token: SensitiveToken(token), source: self.source })
+        let token = self.take("token")?.map(SensitiveToken);
+        Ok(TokenRequest { credentials: self.credentials, token, source: self.source })
     }
 
     /// The credentials of the header or of the body, never of both (RFC 6749 §2.3).

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::id::RequestId;
 use crate::oauth::form;
-use crate::resource::Refusal;
+use crate::resource::{Refusal, Refused};
 use crate::server::error::Error;
 use crate::server::model::Actor;
 use crate::server::service::{Caller, PageRequest};
@@ -94,7 +94,7 @@ pub(super) async fn refuse_token_in_body(State(app): State<App>, request: Reques
     match read_body(body, super::client_form::MAX_BODY).await {
         Ok(body) if has_token(&body) => {
             let detail = "a token goes into the Authorization header, never into the body".to_owned();
-            Refusal::Malformed(detail).into_response(app.service.request_id(), None, &app.errors_base)
+            app.guard.answer(Refused::of(Refusal::Malformed(detail)), app.service.request_id())
         }
         Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
         Err(error) => Fault::new(&app, error).into_response(),

@@ -36,13 +36,25 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_HEAD: usize = 64 * 1024;
 /// Descriptors that connections leave to the store, the keys, and local administration.
 const RESERVED_DESCRIPTORS: u64 = 64;
+/// The most connections, whatever the system allows: each takes memory.
+const MOST_CONNECTIONS: usize = 16_384;
 /// The most connections to the admin socket.
 const MAX_ADMIN: usize = 16;
+
+/// Asks the system for as many descriptors as it lets this process have: the limit that shells and service managers
+/// begin with is far below.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::debug!(%error, "the limit of descriptors stays what it is");
+    }
+}
 
 /// The most connections to the public listener: what the system allows the process, less what it needs besides.
 pub fn max_connections() -> usize {
     let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(65_536);
-    usize::try_from(allowed.saturating_sub(RESERVED_DESCRIPTORS).max(16)).unwrap_or(1024).min(Semaphore::MAX_PERMITS)
+    usize::try_from(allowed.saturating_sub(RESERVED_DESCRIPTORS).max(16)).unwrap_or(1024).min(MOST_CONNECTIONS)
 }
 
 /// Serves `routes` until `stop` turns true. The peer is in each request's extensions, as a [`Peer`].

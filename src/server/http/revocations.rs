@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderName;
-use http::HeaderValue;
+use http::header::{CONNECTION, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue};
 
 use crate::oauth::feed::{JWKS_ETAG, MAX_WAIT};
 use crate::oauth::form;
@@ -23,10 +22,15 @@ pub(super) async fn follow(State(app): State<App>, request: Request) -> Response
         Ok(asked) => asked,
         Err(error) => return oauth_error(&error, app.service.note_refusal(&error, None)),
     };
-    let (feed, etag) = app.service.revocation_feed(since.as_deref(), wait, source.ip).await;
-    let mut response = (NO_STORE, Json(feed)).into_response();
-    if let Ok(etag) = HeaderValue::try_from(etag) {
-        response.headers_mut().insert(HeaderName::from_static(JWKS_ETAG), etag);
+    let answer = app.service.revocation_feed(since.as_deref(), wait, source.ip).await;
+    let mut response = (NO_STORE, [(CONTENT_TYPE, "application/json")], answer.body).into_response();
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::try_from(answer.jwks_etag) {
+        headers.insert(HeaderName::from_static(JWKS_ETAG), etag);
+    }
+    if answer.crowded {
+        // Else those who find no place would hold the connections that they are to leave to others.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

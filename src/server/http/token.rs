@@ -9,11 +9,14 @@ use crate::server::error::Error;
 use crate::server::service::{IssueRequest, IssuedToken};
 
 use super::App;
-use super::client_form::{self, ClientForm};
+use super::client_form::{self, ClientForm, MAX_BODY};
 
 /// Exchanges credentials for a token.
 pub(super) async fn exchange(State(app): State<App>, request: Request) -> Response {
-    client_form::answer(&app, request, |form| async { app.service.issue(read(form)?).await.map(token_response) }).await
+    client_form::answer(&app, request, MAX_BODY, |form| async {
+        app.service.issue(read(form)?).await.map(token_response)
+    })
+    .await
 }
 
 fn read(mut form: ClientForm) -> Result<IssueRequest, Error> {

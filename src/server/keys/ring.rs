@@ -55,6 +55,9 @@ pub struct Settings {
     pub longest_token: Duration,
 }
 
+/// How old the keys of a verifier may be that does not reach us, and a while more.
+const STALE_KEYS: Duration = Duration::from_secs(25 * 3600);
+
 /// The keys in use.
 #[derive(Debug)]
 pub struct KeyRing {
@@ -255,7 +258,9 @@ impl KeyRing {
         // This is an emergency: whatever keeps a new key from being made must not keep the old one in use.
         self.fill_next_if_possible(&mut state, &mut records, now);
         // Kept longer than any token of it: a verifier's clock may be behind.
-        let revocation = Revocation { target: RevokedTarget::Kid(kid.to_owned()), until: now.plus(longest * 2) };
+        // And for as long as a verifier may go on with keys that it could not fetch anew.
+        let until = now.plus((longest * 2).max(STALE_KEYS));
+        let revocation = Revocation { target: RevokedTarget::Kid(kid.to_owned()), until };
         self.save(&mut state, records, vec![revocation.clone()], "key.revoke", kid, actor).await?;
         self.remove_files_out_of_use(&state);
         if self.signer().is_none() {

@@ -30,10 +30,20 @@ impl std::fmt::Debug for PresentedCredentials {
 pub struct TokenRequest {
     /// Who asks.
     pub credentials: Option<PresentedCredentials>,
-    /// The token.
-    pub token: SensitiveToken,
+    /// The token, if one was sent.
+    pub token: Option<SensitiveToken>,
     /// Where the request came from.
     pub source: SourceAddress,
+}
+
+impl TokenRequest {
+    /// The token, which has to be there. To be asked once it is known who asks.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub(super) fn take_token(&mut self) -> Result<SensitiveToken, Error> {
+        self.token.take().ok_or_else(|| Error::Malformed("token is missing".to_owned()))
+    }
 }
 
 /// A token that somebody sent, on its way to be verified.

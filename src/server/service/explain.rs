@@ -39,7 +39,8 @@ impl Service {
         }
         let of_scopes = self.audiences_of(&scopes)?;
         let audiences = request.audience.as_deref().map_or(of_scopes, |audience| vec![Arc::from(audience)]);
-        let mut guard = Guard::new(Arc::clone(&self.verifier)).audiences(audiences);
+        let guard = Guard::new(Arc::clone(&self.verifier));
+        let mut guard = if audiences.is_empty() { guard.any_audience() } else { guard.audiences(audiences) };
         if !scopes.is_empty() {
             guard = guard.scopes(RequireScopes::All(scopes));
         }

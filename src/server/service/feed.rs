@@ -5,14 +5,26 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::clock::Deadline;
-use crate::oauth::feed::RevocationFeed;
 
 use super::Service;
 
 /// The most that wait at once from one address (for IPv6, one network of 64 bits). Who comes on top is answered at
 /// once.
 const MAX_WAITING_PER_ADDRESS: usize = 64;
+
+/// An answer of the feed.
+#[derive(Debug)]
+pub struct FeedAnswer {
+    /// A [`RevocationFeed`](crate::oauth::feed::RevocationFeed) as JSON.
+    pub body: Bytes,
+    /// The entity tag of the key set.
+    pub jwks_etag: String,
+    /// It was asked to wait, and there was no place.
+    pub crowded: bool,
+}
 
 /// Who waits for news.
 #[derive(Debug, Default)]
@@ -69,16 +81,16 @@ impl Service {
     /// What was revoked since `since` (not known here: all of it), at once where there is something to tell: an entry,
     /// or another key set. Else when there is, or after `wait`, or when the service stops. The second value is the
     /// entity tag of the key set.
-    pub async fn revocation_feed(&self, since: Option<&str>, wait: Duration, from: IpAddr) -> (RevocationFeed, String) {
+    pub async fn revocation_feed(&self, since: Option<&str>, wait: Duration, from: IpAddr) -> FeedAnswer {
         let (mut news, mut keys) = (self.revocations.subscribe(), self.keys.subscribe());
         let known = since.and_then(|cursor| self.revocations.position(cursor));
         let since = known.filter(|since| since.keys <= *keys.borrow());
-        if let Some(since) = since
-            && !wait.is_zero()
-            && let Some(_place) = self.waiting.enter(from, self.settings.most_waiting)
-        {
+        let mut crowded = false;
+        if let Some(since) = since.filter(|_| !wait.is_zero()) {
+            let place = self.waiting.enter(from, self.settings.most_waiting);
+            crowded = place.is_none();
             let mut stopping = self.stopping.subscribe();
-            let deadline = Deadline::after(wait);
+            let deadline = Deadline::after(if crowded { Duration::ZERO } else { wait });
             let anything = async {
                 tokio::select! {
                     _ = news.wait_for(|last| *last > since.entry) => {}
@@ -93,8 +105,8 @@ impl Service {
         }
         let version = *self.keys.subscribe().borrow();
         // The tag is read after the version: it may be newer than the cursor says, never older.
-        let etag = self.keys.published().etag;
-        (self.revocations.feed(since, version), etag)
+        let jwks_etag = self.keys.published().etag;
+        FeedAnswer { body: self.revocations.feed(since, version, self.clock.now()), jwks_etag, crowded }
     }
 
     /// Lets go of those who wait for news: the service stops.

@@ -23,9 +23,9 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::AddressNotAllowed`], or what the store says.
-    pub async fn introspect(&self, request: TokenRequest) -> Result<Introspection, Error> {
-        let caller = self.authenticated_from(request.credentials, request.source).await?.client;
-        let Ok(token) = self.verifier.verify_for_any_audience(&request.token.0) else {
+    pub async fn introspect(&self, mut request: TokenRequest) -> Result<Introspection, Error> {
+        let caller = self.authenticated_from(request.credentials.take(), request.source).await?.client;
+        let Ok(token) = self.verifier.verify_for_any_audience(&request.take_token()?.0) else {
             return Ok(Introspection::INACTIVE);
         };
         let Some(view) = self.view(&caller, &token) else { return Ok(Introspection::INACTIVE) };

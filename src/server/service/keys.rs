@@ -1,8 +1,11 @@
 //! Signing keys, as operators see and move them.
 
+use std::sync::atomic::Ordering;
+
 use crate::api;
 use crate::clock::Rfc3339;
 use crate::server::error::Error;
+use crate::server::keys::KeyRingError;
 
 use super::{Caller, Service};
 
@@ -32,7 +35,11 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`], or what the store says.
     pub async fn revoke_key(&self, kid: &str, caller: &Caller) -> Result<api::Page<api::Key>, Error> {
-        let revocation = self.keys.revoke(kid, caller.actor.clone()).await?;
+        let revocation = self.keys.revoke(kid, caller.actor.clone()).await.inspect_err(|error| {
+            if matches!(error, KeyRingError::Store(_)) {
+                self.doubt.store(true, Ordering::Relaxed);
+            }
+        })?;
         self.revocations.add([revocation]);
         Ok(self.list_keys())
     }

@@ -24,6 +24,7 @@ mod tasks;
 mod usage;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -36,12 +37,13 @@ use crate::resource::Verifier;
 
 use super::error::Error;
 use super::keys::KeyRing;
-use super::model::{Actor, Change};
+use super::model::{Actor, Change, Revocation};
 use super::store::{Store, StoreError};
 
 pub use authenticate::{Authenticated, PresentedCredentials, SensitiveToken, TokenRequest};
 pub use catalog::{Catalog, CatalogSnapshot};
 pub use cursor::PageRequest;
+pub use feed::FeedAnswer;
 pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
 pub use quickstart::{QUICKSTART_ID, Quickstart};
 pub use revocations::Revocations;
@@ -50,6 +52,9 @@ pub use revocations::Revocations;
 pub const LEEWAY: Duration = Duration::from_secs(30);
 /// How often a change is tried again on what somebody else has changed meanwhile.
 const MAX_TRIES: usize = 16;
+
+/// How long a change may take to be written.
+const WRITING: Duration = Duration::from_secs(60);
 
 /// What the decisions are told.
 #[derive(Clone, Debug)]
@@ -76,6 +81,8 @@ pub struct Service {
     verifier: Arc<Verifier>,
     waiting: feed::Waiting,
     stopping: watch::Sender<bool>,
+    /// A change went wrong, so that the store may have more than what is at hand.
+    doubt: AtomicBool,
     usage: usage::Usage,
     refusals: refusals::Refusals,
     cursors: cursor::CursorKey,
@@ -124,6 +131,7 @@ impl Service {
             verifier: Arc::new(verifier),
             waiting: feed::Waiting::default(),
             stopping: watch::Sender::new(false),
+            doubt: AtomicBool::new(false),
             usage: usage::Usage::default(),
             refusals: refusals::Refusals::default(),
             cursors,
@@ -170,9 +178,33 @@ impl Service {
     }
 
     /// The longest that a token that is out there can matter to a verifier. The keys remember what the configuration
-    /// allowed when they signed.
+    /// allowed when they signed. A token can still be issued while the change that cuts it off is written.
     fn longest_token(&self) -> Duration {
-        (self.settings.token_ttl + LEEWAY).max(self.keys.longest_token())
+        (self.settings.token_ttl + LEEWAY).max(self.keys.longest_token()) + WRITING
+    }
+
+    /// Takes in what a change revoked, now that the store has it. Where it is not known whether it has, the store is
+    /// asked on the next tick.
+    fn settle<T>(&self, done: &Result<T, StoreError>, revoked: impl IntoIterator<Item = Revocation>) {
+        match done {
+            Ok(_) => self.revocations.add(revoked),
+            Err(StoreError::Conflict) => {}
+            Err(_) => self.doubt.store(true, Ordering::Relaxed),
+        }
+    }
+
+    /// Takes in what the store has and a change that went wrong has left out.
+    async fn dispel_doubt(&self) {
+        if !self.doubt.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        match (self.store.revocations(self.clock.now()).await, self.store.apis().await) {
+            (Ok(revoked), Ok(apis)) => {
+                self.revocations.catch_up(revoked);
+                self.catalog.add(apis);
+            }
+            _ => self.doubt.store(true, Ordering::Relaxed),
+        }
     }
 
     fn change(&self, caller: &Caller, action: &'static str, target: &str, before: Value, after: Value) -> Change {

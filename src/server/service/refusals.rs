@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::id::RequestId;
+use crate::reason::Reason;
 use crate::resource::{LogRefusals, Refusal, RefusalObserver, Refused};
 use crate::server::error::Error;
 use crate::server::model::RefusalRecord;
@@ -31,29 +32,43 @@ impl Refusals {
 }
 
 impl Service {
-    /// Notes that a token request was refused, and gives the name by which the operator finds it.
+    /// Notes that a request was refused, and gives the name by which the operator finds it.
     #[must_use]
     pub fn note_refusal(&self, error: &Error, source: Option<SourceAddress>) -> RequestId {
         let request_id = self.request_id();
+        self.note_refusal_of(&request_id, error, source);
+        request_id
+    }
+
+    /// Notes that the request of this name was refused.
+    pub fn note_refusal_of(&self, request_id: &RequestId, error: &Error, source: Option<SourceAddress>) {
         let client_id = match error {
             Error::Unauthenticated(failure) => failure.client_id.as_ref().map(ToString::to_string),
             _ => None,
         };
-        let (reason, cause) = (error.reason().as_str(), error.cause());
+        let (reason, cause) = (error.reason(), error.cause());
         let recorded = self.record_refusal(RefusalRecord {
             at: self.clock.now(),
             request_id: Some(request_id.as_str().to_owned()),
-            reason: reason.to_owned(),
+            reason: reason.as_str().to_owned(),
             cause: cause.map(str::to_owned),
             detail: None,
             client_id: client_id.clone(),
             source: source.map(|source| source.ip),
             unrecorded: 0,
         });
-        if let Some(unrecorded) = recorded {
-            tracing::info!(%request_id, reason, cause, client_id, unrecorded, "refused");
+        // What is not recorded is not logged either: strangers fill neither.
+        let (Some(unrecorded), reason_name) = (recorded, reason.as_str()) else { return };
+        match reason {
+            Reason::Unavailable | Reason::InternalError => {
+                tracing::error!(%request_id, reason = reason_name, cause, unrecorded, "failed");
+            }
+            // Anybody can ask for what is not there, as often as they like.
+            Reason::NotFound | Reason::MethodNotAllowed => {
+                tracing::debug!(%request_id, reason = reason_name, unrecorded, "refused");
+            }
+            _ => tracing::info!(%request_id, reason = reason_name, cause, client_id, unrecorded, "refused"),
         }
-        request_id
     }
 
     /// How many went unrecorded before this one; none where this one does, too.

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::clock::UnixTime;
 use crate::oauth::feed::{RevocationFeed, RevokedGeneration, RevokedJti, RevokedKid};
-use crate::resource::{RevocationSource, RevokedSet};
+use crate::resource::{KEPT_LONGER, RevocationSource, RevokedSet};
 use crate::server::model::{Revocation, RevokedTarget};
 use crate::server::store::{Store, StoreError};
 
@@ -18,8 +19,17 @@ pub struct Revocations {
     log: Mutex<Log>,
     /// The number of the last entry, for those who wait for the next one.
     news: watch::Sender<u64>,
+    /// The whole list, as it was last asked for.
+    whole: Mutex<Option<Whole>>,
     /// What tells the cursors of this run from those of others, whose numbers mean something else.
     run: String,
+}
+
+/// The whole list as JSON, with what it was made of: the last entry, the key set, the second.
+#[derive(Debug)]
+struct Whole {
+    key: (u64, u64, i64),
+    body: Bytes,
 }
 
 /// The entries in the order in which they came, numbered from 1.
@@ -40,7 +50,13 @@ pub(super) struct Position {
 
 impl Revocations {
     pub(super) async fn load(store: &dyn Store, now: UnixTime, run: String) -> Result<Self, StoreError> {
-        let revocations = Self { set: RevokedSet::default(), log: Mutex::default(), news: watch::Sender::new(0), run };
+        let revocations = Self {
+            set: RevokedSet::default(),
+            log: Mutex::default(),
+            news: watch::Sender::new(0),
+            whole: Mutex::default(),
+            run,
+        };
         revocations.add(store.revocations(now).await?);
         Ok(revocations)
     }
@@ -67,10 +83,23 @@ impl Revocations {
         self.news.send_replace(log.last);
     }
 
-    /// Forgets what no longer matters at `now`.
+    /// Takes in what of `all` is not known yet.
+    pub(super) fn catch_up(&self, all: Vec<Revocation>) {
+        let known = |target: &RevokedTarget| match target {
+            RevokedTarget::Token { jti, .. } => self.set.token_is_revoked(jti, None),
+            RevokedTarget::Generation(generation) => self.set.token_is_revoked("", Some(generation)),
+            RevokedTarget::Kid(kid) => self.set.key_is_revoked(kid),
+        };
+        let missed: Vec<_> = all.into_iter().filter(|revocation| !known(&revocation.target)).collect();
+        if !missed.is_empty() {
+            self.add(missed);
+        }
+    }
+
+    /// Forgets what has not mattered for a while at `now`.
     pub(super) fn purge(&self, now: UnixTime) {
-        self.set.purge(now);
-        self.log().entries.retain(|(_, revocation)| revocation.until > now);
+        self.set.purge(now, |_| false);
+        self.log().entries.retain(|(_, revocation)| revocation.until.plus(KEPT_LONGER) > now);
     }
 
     /// Hears of every new entry.
@@ -87,13 +116,30 @@ impl Revocations {
         (position.entry <= self.log().last && self.cursor(position) == cursor).then_some(position)
     }
 
-    /// What came after `since`; where that is unknown, all of it.
-    pub(super) fn feed(&self, since: Option<Position>, keys: u64) -> RevocationFeed {
+    /// What came after `since` and matters at `now`; where that is unknown, all of it. As JSON: the whole list, which any
+    /// stranger can ask for, is written once for all who ask within a second.
+    pub(super) fn feed(&self, since: Option<Position>, keys: u64, now: UnixTime) -> Bytes {
+        if since.is_some() {
+            return json(&self.entries(since, keys, now));
+        }
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, stamp) = (self.log().last, now.seconds());
+        match &*whole {
+            Some(known) if known.key == (last, keys, stamp) => known.body.clone(),
+            _ => {
+                let body = json(&self.entries(None, keys, now));
+                *whole = Some(Whole { key: (last, keys, stamp), body: body.clone() });
+                body
+            }
+        }
+    }
+
+    fn entries(&self, since: Option<Position>, keys: u64, now: UnixTime) -> RevocationFeed {
         let log = self.log();
         let mut feed = RevocationFeed { reset: since.is_none(), ..RevocationFeed::default() };
         let read = since.map_or(0, |since| since.entry);
         let start = log.entries.partition_point(|(number, _)| *number <= read);
-        for (_, revocation) in log.entries.range(start..) {
+        for (_, revocation) in log.entries.range(start..).filter(|(_, revocation)| revocation.until > now) {
             push(&mut feed, revocation);
         }
         feed.cursor = self.cursor(Position { entry: log.last, keys });
@@ -103,6 +149,11 @@ impl Revocations {
     fn cursor(&self, position: Position) -> String {
         format!("{}.{}.{}", self.run, position.entry, position.keys)
     }
+}
+
+fn json(feed: &RevocationFeed) -> Bytes {
+    // Strings and numbers always serialize.
+    serde_json::to_vec(feed).unwrap_or_default().into()
 }
 
 fn push(feed: &mut RevocationFeed, Revocation { target, until }: &Revocation) {

@@ -19,10 +19,10 @@ impl Service {
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::AddressNotAllowed`], [`Error::NotTheirToken`], [`Error::TooManyRevoked`], or
     /// what the store says.
-    pub async fn revoke_token(&self, request: TokenRequest) -> Result<(), Error> {
-        let client = self.authenticated_from(request.credentials, request.source).await?.client;
+    pub async fn revoke_token(&self, mut request: TokenRequest) -> Result<(), Error> {
+        let client = self.authenticated_from(request.credentials.take(), request.source).await?.client;
         // One that is not good yet will be.
-        let Ok(token) = self.verifier.recognize(&request.token.0) else { return Ok(()) };
+        let Ok(token) = self.verifier.recognize(&request.take_token()?.0) else { return Ok(()) };
         let (claims, now) = (token.claims(), self.clock.now());
         let dead = self.revocations.token_is_revoked(&claims.token_id, claims.generation.as_deref());
         if dead || now >= claims.expires_at.plus(LEEWAY) {
@@ -37,11 +37,12 @@ impl Service {
         let caller = Caller { actor, request_id: self.request_id() };
         let after = json!({ "client_id": claims.client_id, "expires_at": claims.expires_at });
         let change = self.change(&caller, "token.revoke", &claims.token_id, Value::Null, after);
-        if !self.store.revoke_token(revocation.clone(), MAX_REVOKED, now, change).await? {
+        let done = self.store.revoke_token(revocation.clone(), MAX_REVOKED, now, change).await;
+        if matches!(done, Ok(false)) {
             return Err(Error::TooManyRevoked { client_id: claims.client_id.clone(), most: MAX_REVOKED });
         }
-        self.revocations.add([revocation]);
-        Ok(())
+        self.settle(&done, [revocation]);
+        done.map(drop).map_err(Error::from)
     }
 }
 

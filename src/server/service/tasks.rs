@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::clock::UnixTime;
+use crate::resource::KEPT_LONGER;
+
 use super::Service;
 
 /// How often keys are looked at and uses written. A crash loses at most this much of last uses.
@@ -34,6 +37,7 @@ impl Service {
 
     /// Does what is due now.
     pub async fn tick(&self) {
+        self.dispel_doubt().await;
         if let Err(error) = self.keys.tick().await {
             tracing::error!(%error, "the keys could not be moved on");
         }
@@ -43,7 +47,9 @@ impl Service {
     /// Forgets what no longer matters.
     pub async fn purge(&self) {
         let now = self.clock.now();
-        match self.store.purge(now).await {
+        // Late, for clocks that run ahead for a while.
+        let past = UnixTime::from_seconds(now.seconds().saturating_sub_unsigned(KEPT_LONGER.as_secs()));
+        match self.store.purge(past).await {
             Ok(_) => self.revocations.purge(now),
             Err(error) => tracing::error!(%error, "what no longer matters could not be purged"),
         }

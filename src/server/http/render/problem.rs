@@ -8,7 +8,6 @@ use serde_json::json;
 use crate::id::RequestId;
 use crate::oauth::challenge;
 use crate::problem::{MEDIA_TYPE, Problem};
-use crate::reason::Reason;
 use crate::scope::ScopeSet;
 use crate::server::error::Error;
 use crate::server::http::App;
@@ -18,7 +17,7 @@ use crate::server::http::App;
 pub(crate) struct Fault {
     error: Error,
     request_id: RequestId,
-    errors_base: std::sync::Arc<str>,
+    app: App,
 }
 
 impl Fault {
@@ -29,26 +28,14 @@ impl Fault {
 
     /// `error`, in the request of this name.
     pub(crate) fn named(app: &App, error: Error, request_id: RequestId) -> Self {
-        Self { error, request_id, errors_base: std::sync::Arc::clone(&app.errors_base) }
+        Self { error, request_id, app: app.clone() }
     }
 }
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        let reason = self.error.reason();
-        match reason {
-            // Anybody can ask for what is not there, as often as they like.
-            Reason::NotFound | Reason::MethodNotAllowed => {
-                tracing::debug!(request_id = %self.request_id, reason = reason.as_str(), "refused");
-            }
-            _ => match self.error.cause() {
-                Some(cause) => {
-                    tracing::error!(request_id = %self.request_id, reason = reason.as_str(), cause, "failed")
-                }
-                None => tracing::info!(request_id = %self.request_id, reason = reason.as_str(), "refused"),
-            },
-        }
-        problem_response(&self.error, self.request_id, &self.errors_base)
+        self.app.service.note_refusal_of(&self.request_id, &self.error, None);
+        problem_response(&self.error, self.request_id, &self.app.errors_base)
     }
 }
 

@@ -145,9 +145,9 @@ impl Service {
             let change = self.change(caller, "client.delete", id, json!(client.shown(|_| None)), Value::Null);
             let done = self.store.delete_client(&client.client_id, client.revision, revoked.clone(), change).await;
             self.clients.forget(&client.client_id);
+            self.settle(&done, revoked);
             match done {
                 Ok(apis) => {
-                    self.revocations.add(revoked);
                     self.catalog.add(apis);
                     return Ok(());
                 }
@@ -183,11 +183,9 @@ impl Service {
             let record = self.change(caller, action, id, json!(before.shown(|_| None)), json!(client.shown(|_| None)));
             let done = self.store.save_client(client.clone(), before.revision, revoked.clone(), record).await;
             self.clients.forget(&client.client_id);
+            self.settle(&done, revoked);
             match done {
-                Ok(()) => {
-                    self.revocations.add(revoked);
-                    return Ok(client);
-                }
+                Ok(()) => return Ok(client),
                 Err(StoreError::Conflict) => {}
                 Err(other) => return Err(other.into()),
             }
