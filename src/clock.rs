@@ -111,6 +111,10 @@ impl Clock for ManualClock {
     }
 }
 
+/// Thirty years.
+#[cfg(any(feature = "client", feature = "resource"))]
+const FAR_AWAY: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// A point on the monotonic clock that something may not happen before.
 #[cfg(any(feature = "client", feature = "resource"))]
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +126,9 @@ impl Deadline {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
     pub fn after(span: Duration) -> Self {
-        Self(tokio::time::Instant::now() + span)
+        let now = tokio::time::Instant::now();
+        // The end of time is no reason to fail: tokio's own `sleep` takes it as far away, too.
+        Self(now.checked_add(span).unwrap_or_else(|| now + FAR_AWAY))
     }
 
     /// Waits until the point has come.

@@ -152,7 +152,8 @@ pub fn http_url(text: &str) -> Result<Url, FetchError> {
 pub async fn discover(http: &reqwest::Client, issuer: &str) -> Result<DiscoveredMetadata, FetchError> {
     let url = well_known(&http_url(issuer)?, AUTHORIZATION_SERVER_PATH);
     let fail = |why: String| FetchError::Discovery { url: url.to_string(), why };
-    let response = http.get(url.clone()).send().await.map_err(|e| FetchError::unreachable(&url, &e))?;
+    let response =
+        http.get(url.clone()).timeout(TIMEOUT).send().await.map_err(|e| FetchError::unreachable(&url, &e))?;
     if !response.status().is_success() {
         return Err(fail(format!("was answered with {}", response.status().as_u16())));
     }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::backoff::{Backoff, fraction};
 use crate::clock::{Deadline, UnixTime};
 use crate::crypto::{Sha256, sha256};
-use crate::fetch::{FetchError, http_url, read_bounded};
+use crate::fetch::{FetchError, TIMEOUT, http_url, read_bounded};
 use crate::jose::{Algorithm, KeySet, jwk};
 
 use super::{Settings, State};
@@ -83,10 +83,16 @@ impl UnknownKeys {
         self.wanted.notify_one();
     }
 
-    /// What was asked for has been looked for. A name that turned out good is never asked for again anyway.
-    fn looked(&self) {
-        let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
-        for kid in asked {
+    /// What has been asked for so far. A fetch that is begun after this looks for all of it; what is asked for later
+    /// may not be in its answer yet.
+    fn asked(&self) -> Vec<Sha256> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// These were looked for. A name that turned out good is never asked for again anyway.
+    fn looked(&self, looked_for: Vec<Sha256>) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).retain(|kid| !looked_for.contains(kid));
+        for kid in looked_for {
             self.absent.insert(kid, ());
         }
     }
@@ -100,7 +106,8 @@ pub(super) async fn fetch(
     settings: &Settings,
 ) -> Result<FetchedKeys, FetchError> {
     let url = http_url(uri)?;
-    let mut request = http.get(url.clone());
+    // Said here, too: a client of the program's own may wait for ever.
+    let mut request = http.get(url.clone()).timeout(TIMEOUT);
     if let Some(etag) = known.and_then(|known| known.etag.as_deref()) {
         request = request.header(IF_NONE_MATCH, etag);
     }
@@ -193,12 +200,13 @@ impl State {
             self.rediscover().await?;
         }
         let uri = self.endpoints.load().jwks_uri.clone();
+        let looked_for = self.unknown.asked();
         let fetched = fetch(&self.http, &uri, Some(&known), &self.settings).await?;
         let changed = fetched.document != known.document;
         metrics::gauge!("mintage_verifier_keys_fetched_timestamp_seconds").set(fetched.fetched_at.seconds() as f64);
         self.keys.store(Arc::new(fetched));
         self.keys_error.store(None);
-        self.unknown.looked();
+        self.unknown.looked(looked_for);
         if changed {
             tracing::info!(
                 issuer = self.settings.issuer,
