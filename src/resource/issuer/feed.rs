@@ -23,6 +23,10 @@ const MAX_FEED: usize = 64 * 1024 * 1024;
 const PACE: Duration = Duration::from_millis(500);
 /// The same for one that gave the whole list.
 const PACE_OF_LISTS: Duration = Duration::from_millis(200);
+/// The same for one that had news: it may have the same again.
+const PACE_OF_NEWS: Duration = Duration::from_millis(50);
+/// After how many failures the metadata is asked where the feed is now.
+const ASK_WHERE_EVERY: u64 = 64;
 /// How long to wait where no feed is known of.
 const NO_FEED: Duration = Duration::from_secs(60);
 
@@ -32,6 +36,8 @@ pub(super) struct Heard {
     /// Unix seconds; 0 is never.
     at: AtomicI64,
     cursor: Mutex<Option<String>>,
+    /// The entity tag of the key set that it told of last.
+    jwks_etag: ArcSwapOption<String>,
     error: ArcSwapOption<String>,
 }
 
@@ -65,6 +71,7 @@ pub(super) async fn follow(state: Arc<State>) {
         StaleRevocations::RefuseAfter(bound) => WAIT.min(bound / 3),
         StaleRevocations::GoOn | StaleRevocations::NotFollowed => WAIT,
     };
+    let mut failures: u64 = 0;
     loop {
         if state.endpoints.load().revocation_feed.is_none() {
             // The metadata may name one after an update of the issuer.
@@ -72,29 +79,37 @@ pub(super) async fn follow(state: Arc<State>) {
             drop(state.rediscover().await);
             continue;
         }
-        let (pace, pace_of_lists) = (Deadline::after(PACE), Deadline::after(PACE_OF_LISTS));
+        let [pace, pace_of_lists, pace_of_news] = [PACE, PACE_OF_LISTS, PACE_OF_NEWS].map(Deadline::after);
         match state.ask_feed(wait).await {
-            Ok(news) => {
+            Ok((news, other_keys)) => {
                 backoff.reset();
+                failures = 0;
                 if news.reset {
                     pace_of_lists.reached().await;
-                } else if news.is_empty() {
+                } else if news.is_empty() && !other_keys {
                     pace.reached().await;
+                } else {
+                    pace_of_news.reached().await;
                 }
             }
             Err(error) => {
                 state.feed_failed(&error);
                 Deadline::after(backoff.next(&state.entropy)).reached().await;
+                // Somebody is there, and the feed may have moved.
+                if matches!(error, FetchError::Status { .. }) && failures % ASK_WHERE_EVERY == 0 {
+                    drop(state.rediscover().await);
+                }
+                failures += 1;
             }
         }
     }
 }
 
 impl State {
-    /// Asks the feed once, and takes in what it says.
-    pub(super) async fn ask_feed(&self, wait: Duration) -> Result<RevocationFeed, FetchError> {
+    /// Asks the feed once, and takes in what it says. The second value is whether it told of other keys than before.
+    pub(super) async fn ask_feed(&self, wait: Duration) -> Result<(RevocationFeed, bool), FetchError> {
         let Some(feed) = self.endpoints.load().revocation_feed.clone() else {
-            return Ok(RevocationFeed::default());
+            return Ok((RevocationFeed::default(), false));
         };
         let mut url = http_url(&feed)?;
         // Only an issuer that was heard is asked to wait: the first answer is needed now.
@@ -115,8 +130,10 @@ impl State {
         if etag.is_some() && etag != self.keys.load().etag {
             self.keys_changed.notify_one();
         }
+        let other_keys =
+            etag.is_some() && etag != self.heard.jwks_etag.swap(etag.clone().map(Arc::new)).map(|e| (*e).clone());
         self.take_in(&news).await;
-        Ok(news)
+        Ok((news, other_keys))
     }
 
     async fn take_in(&self, news: &RevocationFeed) {
