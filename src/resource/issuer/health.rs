@@ -12,7 +12,7 @@ use super::State;
 pub struct Health {
     /// Its keys.
     pub keys: KeysHealth,
-    /// Its revocations; `None` where it publishes no feed, or it is not followed.
+    /// Its revocations; `None` where it publishes no feed and nothing is refused for that, or it is not followed.
     pub revocations: Option<RevocationsHealth>,
 }
 
@@ -67,12 +67,15 @@ impl State {
                 usable: KeySource::is_fresh(self, now),
                 last_error: self.keys_error.load().as_ref().map(|error| String::clone(error)),
             },
-            revocations: self.follows_revocations().then(|| RevocationsHealth {
-                count: self.revoked.len(),
-                heard_at: heard_at.map(Rfc3339),
-                age: heard_at.map(|at| now.since(at).as_secs()),
-                usable: RevocationSource::is_fresh(self, now),
-                last_error: self.heard.error(),
+            // Also where there is no feed, and tokens are refused for the want of it.
+            revocations: (self.follows_revocations() || !RevocationSource::is_fresh(self, now)).then(|| {
+                RevocationsHealth {
+                    count: self.revoked.len(),
+                    heard_at: heard_at.map(Rfc3339),
+                    age: heard_at.map(|at| now.since(at).as_secs()),
+                    usable: RevocationSource::is_fresh(self, now),
+                    last_error: self.heard.error(),
+                }
             }),
         }
     }
