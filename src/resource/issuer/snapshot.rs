@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How often what does not change is saved, in seconds.
 const SAVE_EVERY: i64 = 60;
 const VERSION: u32 = 1;
+/// How many files this program began to write.
+static WRITES: AtomicU64 = AtomicU64::new(0);
 
 /// What is saved.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,6 +82,12 @@ impl SnapshotFile {
             let mend = format!("others can write it, and so choose the keys: chmod 600 {}", path.display());
             return Err(refused(mend));
         }
+        let (owner, own) = (metadata.uid(), rustix::process::geteuid().as_raw());
+        if owner != own && owner != 0 {
+            return Err(refused(format!(
+                "it is of another user (uid {owner}), who so chose the keys: name another file"
+            )));
+        }
         let bytes = fs::read(path).map_err(|error| refused(error.to_string()))?;
         let Some(saved) = serde_json::from_slice::<Saved>(&bytes).ok().filter(|saved| saved.version == VERSION) else {
             tracing::warn!(path = %path.display(), "the snapshot is damaged or of another version; it is passed over");
@@ -107,7 +115,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
+    // Of its own: another verifier of this program may write the same file at this moment.
+    name.push(format!(".{}-{}.new", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
     let unfinished = folder.join(name);
     drop(fs::remove_file(&unfinished));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
