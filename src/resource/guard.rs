@@ -129,7 +129,8 @@ impl Guard {
         self.audiences([audience.into()])
     }
 
-    /// Needs tokens for all of these audiences, and not for the verifier's.
+    /// Needs tokens for all of these audiences, and not for the verifier's; where there are none, for that again: no
+    /// guard takes a token for whomever it is.
     #[must_use]
     pub fn audiences(mut self, audiences: impl IntoIterator<Item = Arc<str>>) -> Self {
         self.audiences = Some(audiences.into_iter().collect());
@@ -226,7 +227,7 @@ impl Guard {
         };
         let token = self
             .verifier
-            .verify_but_revocation(token, self.audiences.as_deref())
+            .verify_but_revocation(token, self.audiences.as_deref().filter(|audiences| !audiences.is_empty()))
             .map_err(|error| refused(Refusal::Token(error), None))?;
         for (control, decision) in [
             (Control::Revocation, self.verifier.check_revocation(&token).map_err(Refusal::Token)),
