@@ -17,6 +17,7 @@ mod app;
 mod api_changes;
 mod client_changes;
 mod coverage;
+mod follow;
 mod guarded;
 mod house;
 mod jose_cross;

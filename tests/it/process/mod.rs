@@ -11,6 +11,7 @@ mod key_life;
 mod kill9;
 mod place;
 mod running;
+mod sample;
 mod server;
 mod start;
 mod tokens;
