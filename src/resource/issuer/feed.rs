@@ -96,7 +96,7 @@ pub(super) async fn follow(state: Arc<State>) {
                 state.feed_failed(&error);
                 Deadline::after(backoff.next(&state.entropy)).reached().await;
                 // Somebody is there, and the feed may have moved.
-                if matches!(error, FetchError::Status { .. }) && failures % ASK_WHERE_EVERY == 0 {
+                if matches!(error, FetchError::Status { .. }) && failures.is_multiple_of(ASK_WHERE_EVERY) {
                     drop(state.rediscover().await);
                 }
                 failures += 1;
@@ -130,8 +130,8 @@ impl State {
         if etag.is_some() && etag != self.keys.load().etag {
             self.keys_changed.notify_one();
         }
-        let other_keys =
-            etag.is_some() && etag != self.heard.jwks_etag.swap(etag.clone().map(Arc::new)).map(|e| (*e).clone());
+        let before = self.heard.jwks_etag.swap(etag.clone().map(Arc::new));
+        let other_keys = etag.is_some() && etag.as_ref() != before.as_deref();
         self.take_in(&news).await;
         Ok((news, other_keys))
     }
