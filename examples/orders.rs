@@ -9,6 +9,7 @@
 //! | `ORDERS_ISSUER` | `http://127.0.0.1:8080` | whose tokens are taken |
 //! | `ORDERS_AUDIENCE` | `https://orders.example` | whom they have to be for |
 //! | `ORDERS_LISTEN` | `127.0.0.1:3000` | where it listens |
+//! | `ORDERS_URL` | `http://<listen>` | what callers know it by |
 //! | `ORDERS_SNAPSHOT` | `orders-verifier.json` | what it starts from while the issuer is down |
 //! | `ORDERS_TRUSTED_PROXIES` | none | CIDRs, with commas between, whose `X-Forwarded-For` is believed |
 
@@ -18,8 +19,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{ConnectInfo, State};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use mintage::oauth::metadata::{PROTECTED_RESOURCE_PATH, ProtectedResourceMetadata};
 use mintage::resource::{AccessToken, Guard, GuardLayer, Health, RequireScopes, Verifier};
 use mintage::source_ip::{Allowlist, ClientIpHeader, SourcePolicy};
 
@@ -45,9 +47,14 @@ fn setting(name: &str, default: &str) -> String {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let issuer = setting("ORDERS_ISSUER", "http://127.0.0.1:8080");
+    let audience = setting("ORDERS_AUDIENCE", "https://orders.example");
+    let listener = tokio::net::TcpListener::bind(setting("ORDERS_LISTEN", "127.0.0.1:3000")).await?;
+    let address = listener.local_addr()?;
+
     // Finds keys and revocations by the issuer's metadata, and follows them in the background.
-    let verifier = Verifier::discover(setting("ORDERS_ISSUER", "http://127.0.0.1:8080"))
-        .audience(setting("ORDERS_AUDIENCE", "https://orders.example"))
+    let verifier = Verifier::discover(&issuer)
+        .audience(&audience)
         .snapshot(setting("ORDERS_SNAPSHOT", "orders-verifier.json"))
         .build()
         .await?;
@@ -58,19 +65,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
         trusted_proxies: Allowlist::parse(proxies.split(',').map(str::trim).filter(|one| !one.is_empty()))?,
         header: ClientIpHeader::XForwardedFor,
     };
+    let url = setting("ORDERS_URL", &format!("http://{address}"));
     let guard = Guard::new(Arc::clone(&verifier))
         .sources(Arc::new(sources))
-        .peer_from(|extensions| Some(extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()));
+        .peer_from(|extensions| Some(extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))
+        .resource_metadata(format!("{url}{PROTECTED_RESOURCE_PATH}"));
     let read = GuardLayer::new(guard.clone().scopes(RequireScopes::all(["orders:read"])?));
     let write = GuardLayer::new(guard.scopes(RequireScopes::all(["orders:write"])?));
 
+    let scopes = vec!["orders:read".to_owned(), "orders:write".to_owned()];
+    let metadata = ProtectedResourceMetadata::new(&issuer, &audience, scopes);
     let health = move || async move { Json::<Option<Health>>(verifier.health()) };
     let app = Router::new()
-        .route("/orders", get(list).layer(read).merge(axum::routing::post(create).layer(write)))
+        .route("/orders", get(list).layer(read).merge(post(create).layer(write)))
+        .route(PROTECTED_RESOURCE_PATH, get(move || async move { Json(metadata) }))
         .route("/health", get(health))
         .with_state(Orders::default());
-    let listener = tokio::net::TcpListener::bind(setting("ORDERS_LISTEN", "127.0.0.1:3000")).await?;
-    let address = listener.local_addr()?;
     writeln!(std::io::stdout(), "listening on http://{address}")?;
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::server::config::Overrides;
+use crate::server::config::{ConfigError, Overrides};
 use crate::server::guards::Guards;
 
 use super::{Failure, Global, output};
@@ -19,7 +19,7 @@ pub(super) enum Command {
 
 pub(super) fn run(global: &Global, command: &Command) -> Result<ExitCode, Failure> {
     let config = global.load(Overrides::default())?;
-    Guards::new(&config.guard).map_err(Failure::new)?;
+    Guards::new(&config.guard).map_err(|error| Failure::from(ConfigError::Value(error)))?;
     match command {
         Command::Check if global.json => output::json(&json!({ "ok": true }))?,
         Command::Check => output::line("the configuration is good")?,

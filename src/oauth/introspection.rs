@@ -38,7 +38,8 @@ impl Serialize for False {
 pub struct ActiveToken {
     /// `true`.
     pub active: bool,
-    /// Its scopes, separated by spaces.
+    /// Its scopes, separated by spaces; left out where there are none, which RFC 6749 §3.3 has no way to write.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub scope: String,
     /// The client it was issued to.
     pub client_id: String,

@@ -9,6 +9,7 @@ use http::{Extensions, HeaderMap, Response, Uri};
 
 use crate::id::RequestId;
 use crate::oauth::form;
+use crate::oauth::metadata::endpoint;
 use crate::scope::{BadScope, Scope, ScopeSet};
 use crate::source_ip::{Allowlist, Peer, SourceAddress, SourcePolicy};
 
@@ -100,6 +101,7 @@ impl Guard {
     /// A guard that lets any good token through.
     #[must_use]
     pub fn new(verifier: Arc<Verifier>) -> Self {
+        let errors_base = endpoint(verifier.issuer(), "/errors").into();
         Self {
             verifier,
             sources: Arc::default(),
@@ -112,7 +114,7 @@ impl Guard {
             peer_of: Arc::new(known_peer),
             observer: Arc::new(LogRefusals),
             resource_metadata: None,
-            errors_base: "about:errors".into(),
+            errors_base,
         }
     }
 
@@ -194,7 +196,7 @@ impl Guard {
         self
     }
 
-    /// The URI below which the kinds of problem are described.
+    /// The URI below which the kinds of problem are described; the issuer's page of them unless set.
     #[must_use]
     pub fn errors_base(mut self, uri: impl Into<Arc<str>>) -> Self {
         self.errors_base = uri.into();
@@ -217,8 +219,9 @@ impl Guard {
         headers: &HeaderMap,
         peer: Option<IpAddr>,
     ) -> Result<(AccessToken, Option<SourceAddress>), Refused> {
-        let token = bearer_token(uri, headers).map_err(Refused::of)?;
         let source = peer.map(|peer| self.sources.decide(peer, headers)).transpose();
+        let token = bearer_token(uri, headers)
+            .map_err(|refusal| Refused { source: source.unwrap_or_default(), ..Refused::of(refusal) })?;
         let source = source.map_err(|bad| Refused::of(bad.into()))?;
         let refused = |refusal, token: Option<&AccessToken>| Refused {
             refusal,

@@ -1,20 +1,22 @@
 //! Guarding routes: the verifier, the tower layer, the refusals.
 //!
-//! Responsible for: whether a request's bearer token lets it through a route, and the words of the refusal where it
-//! does not. Never: issuing, storing, fetching tokens; it reaches keys and revocations through [`KeySource`] and
-//! [`RevocationSource`] alone.
+//! Responsible for: whether a request's bearer token lets it through a route, the words of the refusal where it does
+//! not, and following the issuer so that neither needs to ask it. Never: issuing, storing, fetching tokens. `issuer/`
+//! alone makes requests, in the background; verifying reaches keys and revocations through [`KeySource`] and
+//! [`RevocationSource`].
 //!
 //! ```
-//! # #[cfg(feature = "server")]
-//! # fn guarded(jwks_document: &[u8]) -> Result<axum::Router, Box<dyn std::error::Error>> {
+//! # #[cfg(feature = "axum")]
+//! # async fn guarded() -> Result<axum::Router, Box<dyn std::error::Error>> {
 //! # use std::sync::Arc;
 //! # use axum::{Router, routing::get};
-//! # use mintage::jose::KeySet;
-//! # use mintage::resource::{AccessToken, Guard, GuardLayer, RequireScopes, StaticKeys, Verifier};
+//! # use mintage::resource::{AccessToken, Guard, GuardLayer, RequireScopes, Verifier};
 //! # async fn list(token: AccessToken) -> String { token.client_id().to_owned() }
-//! let keys = mintage::jose::jwk::parse_set(&jwks_document)?;
-//! let keys = StaticKeys(KeySet::from_jwks(keys, &mintage::crypto::TOKEN_ALGORITHMS));
-//! let verifier = Verifier::builder("https://auth.example.com", "https://orders.example", Arc::new(keys)).build();
+//! let verifier = Verifier::discover("https://auth.example.com")
+//!     .audience("https://orders.example")
+//!     .snapshot("/var/lib/orders/verifier.json")
+//!     .build()
+//!     .await?;
 //! let guard = Guard::new(Arc::new(verifier)).scopes(RequireScopes::all(["orders:read"])?);
 //! let app = Router::new().route("/orders", get(list).layer(GuardLayer::new(guard)));
 //! # Ok(app)

@@ -115,6 +115,22 @@ impl Verifier {
         token: &str,
         audiences: Option<&[Arc<str>]>,
     ) -> Result<AccessToken, TokenError> {
+        let token = self.recognize(token)?;
+        let claims = token.claims();
+        match audiences {
+            None => claims.check_audience(&self.audience)?,
+            Some(audiences) => audiences.iter().try_for_each(|audience| claims.check_audience(audience))?,
+        }
+        claims.check_times(self.clock.now(), self.leeway)?;
+        Ok(token)
+    }
+
+    /// Whether the issuer signed `token` with a key that it still publishes: neither whom it is for, nor whether it is
+    /// good now. For who has to know a token that is dead or not yet alive, as revoking does; never to let somebody in.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn recognize(&self, token: &str) -> Result<AccessToken, TokenError> {
         let digest = sha256(token.as_bytes());
         let verified = match self.verified.get(&digest) {
             Some(known) => known,
@@ -125,15 +141,8 @@ impl Verifier {
             }
         };
         // Whatever can change while a token lives is looked at on every hit.
-        let now = self.clock.now();
-        self.check_key(&verified, now)?;
-        let claims = &verified.claims;
-        match audiences {
-            None => claims.check_audience(&self.audience)?,
-            Some(audiences) => audiences.iter().try_for_each(|audience| claims.check_audience(audience))?,
-        }
-        claims.check_times(now, self.leeway)?;
-        Ok(AccessToken { claims: Arc::clone(claims) })
+        self.check_key(&verified, self.clock.now())?;
+        Ok(AccessToken { claims: Arc::clone(&verified.claims) })
     }
 
     fn check_key(&self, verified: &Verified, now: UnixTime) -> Result<(), TokenError> {

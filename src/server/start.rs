@@ -122,7 +122,12 @@ impl Server {
             Arc::clone(&clock),
         )
         .await?;
-        let settings = Settings { issuer: config.issuer_at(address).into(), token_ttl: ttl };
+        let settings = Settings {
+            issuer: config.issuer_at(address).into(),
+            token_ttl: ttl,
+            // Who waits holds a connection; there have to be some for everybody else.
+            most_waiting: http::max_connections() / 2,
+        };
         let service = Arc::new(Service::load(settings, clock, entropy, store, Arc::new(keys)).await?);
         let sources = SourcePolicy {
             trusted_proxies: config.network.trusted_proxies.clone(),

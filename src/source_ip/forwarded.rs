@@ -1,6 +1,6 @@
 //! The elements of `X-Forwarded-For` and `Forwarded` (RFC 7239), read from the right.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The last element of a comma-separated line, and what stands left of its comma. A comma within a quoted string does
 /// not separate. Reading from the right keeps what a stranger sent from bending what a trusted proxy added.
@@ -79,7 +79,8 @@ pub(super) fn forwarded_element(element: &str) -> Option<IpAddr> {
 
 fn for_value(value: &str) -> Option<IpAddr> {
     match value.strip_prefix('"') {
-        Some(rest) => address(rest.strip_suffix('"')?),
+        // RFC 7239 §6: IPv6 stands in brackets, so that nobody takes the end of it for a port, or a port for its end.
+        Some(rest) => rest.strip_suffix('"').filter(|node| node.parse::<Ipv6Addr>().is_err()).and_then(address),
         // RFC 7239 §4: a token has no colon and no bracket, so IPv6 and ports have to be quoted.
         None if value.contains([':', '[', ']', '"']) => None,
         None => address(value),

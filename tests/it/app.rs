@@ -9,13 +9,21 @@ use mintage::crypto::entropy::SystemEntropy;
 use mintage::id::RequestId;
 use mintage::jose::CompactJws;
 use mintage::server::config::Config;
+use mintage::server::guards::Guards;
+use mintage::server::http::{App, public_routes, serve_tcp};
+use mintage::server::keys::{KeyRing, Settings as KeySettings};
 use mintage::server::model::Actor;
-use mintage::server::service::{Caller, Service};
+use mintage::server::service::{Caller, LEEWAY, Service, Settings};
+use mintage::server::store::Store;
+use mintage::server::store::redb::RedbStore;
 use mintage::server::{Parts, Running, Server};
+use mintage::source_ip::SourcePolicy;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// Settings of a [`TestApp`].
 pub struct Builder {
@@ -162,6 +170,44 @@ impl Builder {
     pub async fn start(self) -> TestApp {
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         run(self.config, self.dir, clock).await
+    }
+
+    /// Starts on a store that stands before the real one. It is not restarted, and stops with the test.
+    pub async fn start_on(self, wrap: impl FnOnce(RedbStore) -> Arc<dyn Store>) -> TestApp {
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let (store, _) = RedbStore::open(&self.config.store_path(), [7; 32], clock.now()).unwrap();
+        let store = wrap(store);
+        let listener = TcpListener::bind(self.config.listen).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let ttl = self.config.token.ttl.duration();
+        let settings = KeySettings {
+            dir: self.config.keys.dir.clone(),
+            algorithm: self.config.keys.algorithm,
+            rotate_after: self.config.keys.rotate_after.duration(),
+            jwks_max_age: self.config.keys.jwks_max_age.duration(),
+            longest_token: ttl + LEEWAY,
+        };
+        let keys = Arc::new(KeyRing::open(settings, Arc::clone(&store), Arc::clone(&clock) as _).await.unwrap());
+        let settings = Settings { issuer: self.config.issuer_at(address).into(), token_ttl: ttl, most_waiting: 1000 };
+        let (time, entropy) = (Arc::clone(&clock) as _, Arc::new(SystemEntropy::new()) as _);
+        let service = Arc::new(Service::load(settings, time, entropy, store, keys).await.unwrap());
+        let delay = self.config.limits.failed_auth.delay.duration();
+        let routes = public_routes(App::new(Arc::clone(&service), SourcePolicy::default(), Guards::default(), delay));
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(async move {
+            let _runs_on = stop;
+            serve_tcp(listener, routes, stopped).await;
+        });
+        TestApp {
+            issuer: service.settings().issuer.to_string(),
+            base: format!("http://{address}"),
+            clock,
+            http: mintage::client::http_client().unwrap(),
+            config: self.config,
+            dir: self.dir,
+            running: None,
+            service,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ struct Route {
 const OPEN: [u16; 5] = [200; 5];
 const ANY: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-const ROUTES: [Route; 16] = [
+const ROUTES: [Route; 17] = [
     // The token endpoint takes client credentials: no bearer token is any.
     Route { path: "/oauth/token", methods: &["POST"], statuses: [401; 5] },
     Route { path: "/oauth/introspect", methods: &["POST"], statuses: [401; 5] },
@@ -31,6 +31,7 @@ const ROUTES: [Route; 16] = [
     // The proxy's question about the caller's credentials, whatever the method.
     Route { path: "/forward-auth", methods: &ANY, statuses: [401, 400, 401, 403, 200] },
     Route { path: "/forward-auth/g/{guard}", methods: &ANY, statuses: [404; 5] },
+    Route { path: "/forward-auth/g/{guard}/", methods: &ANY, statuses: [404; 5] },
     Route { path: "/forward-auth/g/{guard}/{*rest}", methods: &ANY, statuses: [404; 5] },
     Route { path: "/errors/{reason}", methods: &["GET"], statuses: OPEN },
     Route { path: "/healthz", methods: &["GET"], statuses: OPEN },

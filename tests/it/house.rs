@@ -45,6 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "id",
             "jose",
             "oauth",
+            "reason",
             "resource",
             "scope",
             "secret",

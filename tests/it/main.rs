@@ -14,17 +14,29 @@
 
 mod app;
 
+mod addresses;
 mod api_changes;
 mod client_changes;
 mod coverage;
+mod explain;
+mod feed;
+mod feed_places;
 mod follow;
+mod forged;
+mod forward_auth;
+mod gated_store;
+mod guard_paths;
 mod guarded;
+mod guards;
 mod house;
+mod introspect;
 mod jose_cross;
 mod keys;
 mod mishaps;
 mod process;
 mod properties;
+mod raw;
+mod revoke;
 mod store_contract;
 mod token;
 mod vectors;

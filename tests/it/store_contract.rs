@@ -216,6 +216,76 @@ async fn revocations_matter_until_they_end(store: Arc<dyn Store>) {
     assert_eq!(at(0).await, [revocation("h", 40)]);
 }
 
+fn token(client_id: &str, jti: &str, until: i64) -> Revocation {
+    let target = RevokedTarget::Token { client_id: client_id.to_owned(), jti: jti.to_owned() };
+    Revocation { target, until: UnixTime::from_seconds(until) }
+}
+
+/// Revokes a token where at most `most` are live at 100.
+async fn revoke(store: &Arc<dyn Store>, revocation: Revocation, most: usize) -> bool {
+    store.revoke_token(revocation, most, UnixTime::from_seconds(100), change("token.revoke")).await.unwrap()
+}
+
+async fn so_many_live_tokens_of_a_client_are_revoked(store: Arc<dyn Store>) {
+    for ended in [token("a", "e", 99), token("a", "f", 100)] {
+        assert!(revoke(&store, ended, 1).await);
+    }
+    assert!(!revoke(&store, token("a", "1", 200), 0).await);
+    assert!(revoke(&store, token("a", "1", 101), 2).await, "what has ended does not count");
+    assert!(revoke(&store, token("a", "2", 300), 2).await);
+    assert!(!revoke(&store, token("a", "3", 300), 2).await);
+    // What is revoked already is not one more.
+    assert!(revoke(&store, token("a", "2", 300), 2).await);
+    let live = store.revocations(UnixTime::from_seconds(100)).await.unwrap();
+    assert_eq!(live, [token("a", "1", 101), token("a", "2", 300)]);
+    let all = store.revocations(UnixTime::from_seconds(0)).await.unwrap();
+    assert!(!all.contains(&token("a", "3", 300)), "what was refused is not remembered");
+    let (head, _) = store.audit(1, 100).await.unwrap();
+    assert_eq!(head.sequence, 5, "nor has it left a record");
+    // Generations and keys are not counted with the tokens.
+    store.save_client(client("a", 1), ABSENT, vec![revocation("a g", 300)], change("create")).await.unwrap();
+    assert_eq!(store.purge(UnixTime::from_seconds(101)).await.unwrap(), 3);
+    assert!(revoke(&store, token("a", "3", 300), 2).await);
+    let left = store.revocations(UnixTime::from_seconds(0)).await.unwrap();
+    assert_eq!(left, [revocation("a g", 300), token("a", "2", 300), token("a", "3", 300)]);
+}
+
+async fn of_concurrent_revocations_no_more_than_the_limit_are_made(store: Arc<dyn Store>) {
+    let tries = (0..60).map(|n| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { revoke(&store, token("a", &n.to_string(), 200), 7).await })
+    });
+    let mut made = 0;
+    for one in tries.collect::<Vec<_>>() {
+        made += usize::from(one.await.unwrap());
+    }
+    let live = store.revocations(UnixTime::from_seconds(100)).await.unwrap();
+    assert_eq!((made, live.len()), (7, 7));
+}
+
+async fn clients_whose_ids_begin_alike_are_counted_apart(store: Arc<dyn Store>) {
+    let mut ids = vec!["a".to_owned(), "aa".to_owned(), "b".to_owned(), "A".to_owned()];
+    for end in ["-", ".", "_", "~", "0", "9", "Z", "z", "--", ".a", "~a", "-a", "_a"] {
+        ids.push(format!("a{end}"));
+    }
+    ids.extend([".", "-", "_", "~", "~a", "-a"].map(str::to_owned));
+    ids.push("a".repeat(128));
+    // Each has room for two, in whatever order they come, and none for a third.
+    for jti in ["1", "-_"] {
+        for one in &ids {
+            assert!(revoke(&store, token(&id(one).to_string(), jti, 200), 2).await, "{one}");
+        }
+    }
+    for one in ids.iter().rev() {
+        assert!(!revoke(&store, token(one, "3", 200), 2).await, "{one}");
+    }
+    let all = store.revocations(UnixTime::from_seconds(100)).await.unwrap();
+    assert_eq!(all.len(), 2 * ids.len());
+    for one in &ids {
+        assert!(all.contains(&token(one, "1", 200)) && all.contains(&token(one, "-_", 200)), "{one}");
+    }
+}
+
 async fn uses_of_secrets_are_kept(store: Arc<dyn Store>) {
     let used = |at| SecretUse { at: UnixTime::from_seconds(at), from: [127, 0, 0, 1].into() };
     store.note_secret_uses(vec![("s".to_owned(), used(1)), ("t".to_owned(), used(2))]).await.unwrap();
@@ -303,6 +373,9 @@ contract! {
     a_deleted_client_introspects_nowhere
     keys_are_one_record
     revocations_matter_until_they_end
+    so_many_live_tokens_of_a_client_are_revoked
+    of_concurrent_revocations_no_more_than_the_limit_are_made
+    clients_whose_ids_begin_alike_are_counted_apart
     uses_of_secrets_are_kept
     every_change_is_in_the_chain
     refusals_are_a_ring

@@ -20,6 +20,9 @@ use super::config::{self, RequestFrom};
 #[derive(Debug, Default)]
 pub struct Guards(HashMap<String, ConfiguredGuard>);
 
+/// No token is for such an audience.
+const EMPTY_AUDIENCE: &str = "audience: it is empty; leave it out, or name an API";
+
 /// A guard of the configuration.
 #[derive(Debug)]
 pub struct ConfiguredGuard {
@@ -118,7 +121,10 @@ impl ConfiguredGuard {
             allowlist: configured.allowlist.clone(),
             shadow: configured.shadow.clone(),
         };
-        let mut by_path: Vec<(&str, Vec<Rule>)> = Vec::new();
+        if configured.audience.as_deref() == Some("") {
+            return Err(EMPTY_AUDIENCE.to_owned());
+        }
+        let mut by_path: Vec<(usize, &str, Vec<Rule>)> = Vec::new();
         for (index, rule) in configured.rule.iter().enumerate() {
             let key = |part: &str| format!("rule[{index}].{part}");
             let methods = rule
@@ -126,27 +132,29 @@ impl ConfiguredGuard {
                 .iter()
                 .map(|name| method(name).ok_or_else(|| format!("{}: {name:?} is no method", key("methods"))))
                 .collect::<Result<Vec<_>, _>>()?;
-            let head = methods.contains(&Method::GET) && !methods.contains(&Method::HEAD);
-            let methods = methods.into_iter().chain(head.then_some(Method::HEAD)).collect();
+            if rule.audience.as_deref() == Some("") {
+                return Err(key(EMPTY_AUDIENCE));
+            }
+            if !rule.path.starts_with('/') {
+                return Err(format!("{}: {:?} has to begin with /", key("path"), rule.path));
+            }
             let policy = of_rule(rule, &uncovered);
             if policy.scopes.is_empty() && policy.audience.is_none() {
                 return Err(format!("{}: name scopes, or an audience (here or for the guard)", key("scopes")));
             }
             let made = Rule { methods, policy };
-            match by_path.iter_mut().find(|(path, _)| *path == rule.path) {
-                Some((_, others)) if others.iter().any(|other| overlap(other, &made)) => {
+            match by_path.iter_mut().find(|(_, path, _)| *path == rule.path) {
+                Some((_, _, others)) if others.iter().any(|other| overlap(other, &made)) => {
                     return Err(format!("{}: another rule has this path and one of these methods", key("path")));
                 }
-                Some((_, others)) => others.push(made),
-                None => by_path.push((&rule.path, vec![made])),
+                Some((_, _, others)) => others.push(made),
+                None => by_path.push((index, &rule.path, vec![made])),
             }
         }
         let mut routes = matchit::Router::new();
-        for (path, rules) in by_path {
-            if !path.starts_with('/') {
-                return Err(format!("rule.path: {path:?} has to begin with /"));
-            }
-            routes.insert(path, rules).map_err(|error| format!("rule.path: {path:?} will not do: {error}"))?;
+        for (index, path, rules) in by_path {
+            let bad = |error| format!("rule[{index}].path: {path:?} will not do: {error}");
+            routes.insert(path, rules).map_err(bad)?;
         }
         Ok(Self { request: configured.request, routes, uncovered })
     }
@@ -169,10 +177,11 @@ impl ConfiguredGuard {
     #[must_use]
     pub fn policy(&self, request: &GuardedRequest) -> Option<&Policy> {
         let rules = self.routes.at(&request.path).ok()?.value;
-        let covers = |rule: &&Rule| rule.methods.is_empty() || rule.methods.contains(&request.method);
-        // A rule for this method goes before one for any.
-        let exact = rules.iter().find(|rule| !rule.methods.is_empty() && covers(rule));
-        exact.or_else(|| rules.iter().find(covers)).map(|rule| &rule.policy)
+        let names = |method: &Method| rules.iter().find(|rule| rule.methods.contains(method));
+        // HEAD is GET without the body (RFC 9110 §9.3.2), unless a rule says otherwise.
+        let of_get = || (request.method == Method::HEAD).then(|| names(&Method::GET)).flatten();
+        let any = || rules.iter().find(|rule| rule.methods.is_empty());
+        names(&request.method).or_else(of_get).or_else(any).map(|rule| &rule.policy)
     }
 
     /// What a request that no rule covers is measured by, before it is told so.

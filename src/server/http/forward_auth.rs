@@ -193,6 +193,10 @@ impl Asked {
             None => ScopeSet::default(),
             Some(text) => ScopeSet::parse(text).map_err(|error| malformed(format!("scope: {error}")))?,
         };
+        if scope.is_some() && scopes.is_empty() {
+            // A variable of the proxy that was not set, for instance: what was meant is not to be let go of.
+            return Err(malformed("the scope is empty; leave the parameter out where none is needed".to_owned()));
+        }
         let audience = audience.filter(|audience| !audience.is_empty());
         if scopes.is_empty() && audience.is_none() {
             return Err(malformed("name a scope, or an audience, or both: what the request needs".to_owned()));

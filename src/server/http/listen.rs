@@ -40,7 +40,7 @@ const RESERVED_DESCRIPTORS: u64 = 64;
 const MAX_ADMIN: usize = 16;
 
 /// The most connections to the public listener: what the system allows the process, less what it needs besides.
-fn max_connections() -> usize {
+pub fn max_connections() -> usize {
     let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(65_536);
     usize::try_from(allowed.saturating_sub(RESERVED_DESCRIPTORS).max(16)).unwrap_or(1024).min(Semaphore::MAX_PERMITS)
 }

@@ -41,7 +41,7 @@ use super::guards::Guards;
 use super::service::Service;
 
 pub use admin_socket::{AdminSocket, PeerUser};
-pub use listen::{serve_tcp, serve_unix};
+pub use listen::{max_connections, serve_tcp, serve_unix};
 
 /// What handlers are given.
 #[derive(Clone, Debug)]
@@ -157,6 +157,7 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
         .route("/api/v1/projects", app.guarded(get(projects::list), Some(PROJECTS_READ)))
         .route("/forward-auth", any(forward_auth::by_query))
         .route("/forward-auth/g/{guard}", any(forward_auth::by_guard))
+        .route("/forward-auth/g/{guard}/", any(forward_auth::by_guard))
         .route("/forward-auth/g/{guard}/{*rest}", any(forward_auth::by_guard))
         .route("/errors/{reason}", get(errors::show))
         .route("/healthz", get(health::live))

@@ -51,6 +51,8 @@ fn read(query: Option<&str>) -> Result<(Option<String>, Duration), Error> {
         Some(text) => text
             .parse()
             .ok()
+            // Digits alone: a sign can be parsed, too.
+            .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
             .filter(|seconds| *seconds <= MAX_WAIT)
             .ok_or_else(|| Error::Malformed(format!("wait has to be whole seconds, from 0 to {MAX_WAIT}")))?,
     };

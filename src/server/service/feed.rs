@@ -13,8 +13,6 @@ use super::Service;
 /// The most that wait at once from one address (for IPv6, one network of 64 bits). Who comes on top is answered at
 /// once.
 const MAX_WAITING_PER_ADDRESS: usize = 64;
-/// The most that wait at once.
-const MAX_WAITING: usize = 8192;
 
 /// Who waits for news.
 #[derive(Debug, Default)]
@@ -31,12 +29,12 @@ impl Waiting {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, from: IpAddr) -> Option<Place<'_>> {
+    fn enter(&self, from: IpAddr, most: usize) -> Option<Place<'_>> {
         let from = network(from);
         let mut counts = self.counts();
         let total: usize = counts.values().sum();
         let own = counts.entry(from).or_default();
-        if *own >= MAX_WAITING_PER_ADDRESS || total >= MAX_WAITING {
+        if *own >= MAX_WAITING_PER_ADDRESS || total >= most {
             if *own == 0 {
                 counts.remove(&from);
             }
@@ -72,11 +70,12 @@ impl Service {
     /// or another key set. Else when there is, or after `wait`, or when the service stops. The second value is the
     /// entity tag of the key set.
     pub async fn revocation_feed(&self, since: Option<&str>, wait: Duration, from: IpAddr) -> (RevocationFeed, String) {
-        let since = since.and_then(|cursor| self.revocations.position(cursor));
         let (mut news, mut keys) = (self.revocations.subscribe(), self.keys.subscribe());
+        let known = since.and_then(|cursor| self.revocations.position(cursor));
+        let since = known.filter(|since| since.keys <= *keys.borrow());
         if let Some(since) = since
             && !wait.is_zero()
-            && let Some(_place) = self.waiting.enter(from)
+            && let Some(_place) = self.waiting.enter(from, self.settings.most_waiting)
         {
             let mut stopping = self.stopping.subscribe();
             let deadline = Deadline::after(wait);

@@ -58,6 +58,8 @@ pub struct Settings {
     pub issuer: Arc<str>,
     /// How long a token lives.
     pub token_ttl: Duration,
+    /// The most that wait for the revocation feed at once.
+    pub most_waiting: usize,
 }
 
 /// Everything that decisions rest on.

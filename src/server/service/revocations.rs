@@ -62,9 +62,9 @@ impl Revocations {
         }
         // In the set before anybody is told: who hears of it may try a token here.
         self.set.add(&news);
-        let last = log.last;
-        drop(log);
-        self.news.send_replace(last);
+        // Still under the lock: of two that come at once the later one must not be overtaken, or those who wait would
+        // be told an older number and wait on.
+        self.news.send_replace(log.last);
     }
 
     /// Forgets what no longer matters at `now`.
@@ -83,7 +83,8 @@ impl Revocations {
         let mut parts = cursor.strip_prefix(&self.run)?.strip_prefix('.')?.split('.');
         let mut number = || parts.next()?.parse().ok();
         let position = Position { entry: number()?, keys: number()? };
-        (position.entry <= self.log().last && parts.next().is_none()).then_some(position)
+        // As it was written, byte for byte: a number can be read that is written otherwise.
+        (position.entry <= self.log().last && self.cursor(position) == cursor).then_some(position)
     }
 
     /// What came after `since`; where that is unknown, all of it.
@@ -95,8 +96,12 @@ impl Revocations {
         for (_, revocation) in log.entries.range(start..) {
             push(&mut feed, revocation);
         }
-        feed.cursor = format!("{}.{}.{keys}", self.run, log.last);
+        feed.cursor = self.cursor(Position { entry: log.last, keys });
         feed
+    }
+
+    fn cursor(&self, position: Position) -> String {
+        format!("{}.{}.{}", self.run, position.entry, position.keys)
     }
 }
 

@@ -1,0 +1,180 @@
+//! What is said of a token is what a guarded route decides about it, and a refusal is found by its name.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use mintage::api;
+use mintage::reason::Reason;
+use mintage::resource::{Explanation, Guard, Outcome, RequireScopes};
+use mintage::secret::Environment;
+use mintage::source_ip::Allowlist;
+use serde_json::Value;
+
+use crate::app::TestApp;
+
+const ORDERS: &str = "https://orders.example";
+
+/// What `guard` decides, and what it says it would: the two agree, and the first check that failed is the reason.
+fn agreed(app: &TestApp, guard: &Guard, token: &str, from: &str) -> (Option<Reason>, Explanation) {
+    let from: IpAddr = from.parse().unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+    let decided = guard.decide(&"/".parse().unwrap(), &headers, Some(from)).err().map(|refused| refused.reason());
+    let explained = guard.explain(token, Some(from), app.now());
+    assert_eq!(explained.reason, decided, "{:#?}", explained.checks);
+    assert_eq!(explained.let_through, decided.is_none());
+    assert_eq!(explained.status, decided.map_or(200, |reason| reason.status().as_u16()));
+    assert_eq!(explained.checks.iter().any(|check| check.outcome == Outcome::Failed), decided.is_some());
+    (decided, explained)
+}
+
+fn failed(explained: &Explanation) -> Vec<&str> {
+    explained.checks.iter().filter(|check| check.outcome == Outcome::Failed).map(|check| check.check).collect()
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_token_is_what_is_decided() {
+    let app = TestApp::start().await;
+    app.api(ORDERS, &["orders:read", "orders:write"]).await;
+    app.api("https://stock.example", &["stock:read"]).await;
+    let client = app.client(&["orders:read", "stock:read"]).await;
+    let near = app
+        .client_with(api::NewClient {
+            scopes: vec!["orders:read".to_owned()],
+            ip_allowlist: vec!["127.0.0.0/8".to_owned()],
+            environment: Environment::Test,
+            ..Default::default()
+        })
+        .await;
+    let orders = async |client| {
+        let answer = app.token_answer(client, &[("resource", ORDERS)]).await;
+        answer["access_token"].as_str().unwrap().to_owned()
+    };
+    let good = orders(&client).await;
+    let tested = orders(&near).await;
+    let stock = app.token_answer(&client, &[("resource", "https://stock.example")]).await;
+    let stock = stock["access_token"].as_str().unwrap();
+    let base = Guard::new(Arc::clone(app.service.verifier())).audience(ORDERS);
+    let read = base.clone().scopes(RequireScopes::all(["orders:read"]).unwrap());
+    let write = base.clone().scopes(RequireScopes::all(["orders:write"]).unwrap());
+    let live = read.clone().environment("live");
+    let inside = read.clone().allowlist(Allowlist::parse(["10.0.0.0/8"]).unwrap());
+    let forged = format!("{}A{}", &good[..good.len() - 30], &good[good.len() - 29..]);
+    for (guard, token, from, reason, check) in [
+        (&read, good.as_str(), "192.0.2.1", None, None),
+        (&base, stock, "192.0.2.1", Some(Reason::TokenInvalid), Some("audience")),
+        (&write, &good, "192.0.2.1", Some(Reason::InsufficientScope), Some("scope")),
+        (&live, &good, "192.0.2.1", None, None),
+        (&live, &tested, "127.0.0.1", Some(Reason::WrongEnvironment), Some("environment")),
+        (&read, &tested, "127.0.0.1", None, None),
+        (&read, &tested, "::ffff:127.9.9.9", None, None),
+        (&read, &tested, "192.0.2.1", Some(Reason::IpNotAllowed), Some("address")),
+        (&inside, &good, "10.1.2.3", None, None),
+        (&inside, &good, "11.1.2.3", Some(Reason::IpNotAllowed), Some("address")),
+        (&inside, &tested, "127.0.0.1", Some(Reason::IpNotAllowed), Some("address")),
+        (&read, &forged, "192.0.2.1", Some(Reason::TokenInvalid), Some("signature")),
+        (&read, "abc", "192.0.2.1", Some(Reason::TokenInvalid), Some("format")),
+        (&read, "e30.e30.e30", "192.0.2.1", Some(Reason::TokenInvalid), Some("header")),
+    ] {
+        let (decided, explained) = agreed(&app, guard, token, from);
+        assert_eq!(decided, reason);
+        assert_eq!(failed(&explained).first().copied(), check);
+    }
+    // Several at once: all are named, the first is the reason.
+    let (_, explained) = agreed(&app, &write.clone().environment("live"), &tested, "192.0.2.1");
+    assert_eq!(failed(&explained), ["address", "environment", "scope"]);
+
+    let caller = app.caller();
+    app.service.set_client_status(&near.id, api::ClientStatus::Disabled, "client.revoke", &caller).await.unwrap();
+    let (decided, explained) = agreed(&app, &read, &tested, "127.0.0.1");
+    assert_eq!((decided, failed(&explained)), (Some(Reason::TokenRevoked), vec!["revocation"]));
+    app.advance(3630);
+    let (decided, explained) = agreed(&app, &read, &good, "192.0.2.1");
+    assert_eq!((decided, failed(&explained)), (Some(Reason::TokenExpired), vec!["times"]));
+    let kid = app.service.list_keys().items.iter().find(|key| key.state == api::KeyState::Active).unwrap().kid.clone();
+    let fresh = orders(&client).await;
+    app.service.revoke_key(&kid, &app.caller()).await.unwrap();
+    let (decided, explained) = agreed(&app, &read, &fresh, "192.0.2.1");
+    assert_eq!((decided, failed(&explained)), (Some(Reason::TokenRevoked), vec!["key"]));
+}
+
+#[tokio::test]
+async fn another_time_and_no_address_can_be_looked_at() {
+    let app = TestApp::start().await;
+    app.api(ORDERS, &["orders:read"]).await;
+    let client = app
+        .client_with(api::NewClient {
+            scopes: vec!["orders:read".to_owned()],
+            ip_allowlist: vec!["127.0.0.1".to_owned()],
+            ..Default::default()
+        })
+        .await;
+    let token = app.token(&client).await;
+    let ask = |scopes: &[&str], at: Option<i64>| api::ExplainToken {
+        token: token.clone(),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        audience: None,
+        environment: None,
+        from: None,
+        at: at.map(|seconds| {
+            mintage::clock::Rfc3339(mintage::clock::UnixTime::from_seconds(app.now().seconds() + seconds))
+        }),
+    };
+    let explained = app.service.explain_token(&ask(&["orders:read"], None)).unwrap();
+    assert!(explained.let_through);
+    let address = explained.checks.iter().find(|check| check.check == "address").unwrap();
+    assert_eq!(address.outcome, Outcome::Skipped);
+    assert!(address.detail.contains("127.0.0.1/32"), "{}", address.detail);
+    for (at, reason) in
+        [(3629, None), (3630, Some(Reason::TokenExpired)), (-30, None), (-31, Some(Reason::TokenInvalid))]
+    {
+        assert_eq!(app.service.explain_token(&ask(&[], Some(at))).unwrap().reason, reason, "at {at}");
+    }
+    assert!(app.service.explain_token(&ask(&["orders:red"], None)).unwrap_err().detail().contains("orders:read?"));
+}
+
+#[tokio::test]
+async fn a_refusal_is_found_by_its_name() {
+    let app = TestApp::start().await;
+    let client = app.client(&[]).await;
+    let token = app.token(&client).await;
+    let name = async |response: reqwest::Response| {
+        let body: Value = response.json().await.unwrap();
+        body["request_id"].as_str().unwrap().to_owned()
+    };
+    let wrong = crate::app::TestClient { secret: "wrong".to_owned(), ..client.clone() };
+    let nobody = crate::app::TestClient { id: "nobody".to_owned(), ..client.clone() };
+    let basic = |client: &crate::app::TestClient, path: &str| {
+        app.http
+            .post(app.url(path))
+            .basic_auth(&client.id, Some(&client.secret))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("token=x")
+    };
+    let cases = [
+        (name(app.token_request(&wrong, &[]).send().await.unwrap()).await, "invalid_client", Some("wrong_secret")),
+        (name(app.token_request(&nobody, &[]).send().await.unwrap()).await, "invalid_client", Some("unknown_client")),
+        (name(basic(&wrong, "/oauth/introspect").send().await.unwrap()).await, "invalid_client", Some("wrong_secret")),
+        (name(basic(&wrong, "/oauth/revoke").send().await.unwrap()).await, "invalid_client", Some("wrong_secret")),
+        (name(app.get("/api/v1/projects", Some(&token)).await).await, "insufficient_scope", None),
+        (name(app.get("/api/v1/whoami", None).await).await, "no_credentials", None),
+        (name(app.get("/forward-auth?scope=mintage:keys:read", Some(&token)).await).await, "insufficient_scope", None),
+    ];
+    // Before it is written, after it, and after a restart.
+    for round in 0..2 {
+        for (request_id, reason, cause) in &cases {
+            let found = app.service.explain_refusal(request_id).await.unwrap();
+            assert_eq!((found.reason.as_str(), found.cause.as_deref()), (*reason, *cause), "round {round}");
+            assert_eq!(found.source_address.as_deref(), Some("127.0.0.1"));
+        }
+        app.service.flush().await;
+    }
+    let found = app.service.explain_refusal(&cases[4].0).await.unwrap();
+    assert_eq!(found.client_id.as_deref(), Some(client.id.as_str()));
+    assert!(found.detail.unwrap().contains("mintage:projects:read"));
+    let app = app.restart().await;
+    assert_eq!(app.service.explain_refusal(&cases[1].0).await.unwrap().cause.as_deref(), Some("unknown_client"));
+    assert!(app.service.explain_refusal("r_0000000000000000000000").await.is_err());
+}

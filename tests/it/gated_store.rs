@@ -1,0 +1,99 @@
+//! A store that stands before the real one: it can be down, and revocations of tokens can be held at its gate.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mintage::clock::UnixTime;
+use mintage::id::ClientId;
+use mintage::server::model::{
+    Api, AuditHead, Change, Client, KeyRecord, Project, RefusalRecord, Revocation, SecretUse,
+};
+use mintage::server::store::redb::RedbStore;
+use mintage::server::store::{Store, StoreError};
+use tokio::sync::Semaphore;
+
+/// The store and its gate.
+#[derive(Debug)]
+pub struct GatedStore {
+    store: RedbStore,
+    down: AtomicBool,
+    /// Whether revocations of tokens wait at the gate.
+    held: AtomicBool,
+    arrived: Semaphore,
+    may_pass: Semaphore,
+}
+
+impl GatedStore {
+    pub fn new(store: RedbStore) -> Arc<Self> {
+        let none = || Semaphore::new(0);
+        let (down, held) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { store, down, held, arrived: none(), may_pass: none() })
+    }
+
+    pub fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
+
+    /// From now on revocations of tokens wait until they are let pass.
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until one has come.
+    pub async fn arrival(&self) {
+        self.arrived.acquire().await.unwrap().forget();
+    }
+
+    pub fn let_one_pass(&self) {
+        self.may_pass.add_permits(1);
+    }
+
+    async fn gate(&self, verb: &str) -> Result<(), StoreError> {
+        if verb == "revoke_token" && self.held.load(Ordering::SeqCst) {
+            self.arrived.add_permits(1);
+            self.may_pass.acquire().await.unwrap().forget();
+        }
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("the disk is full".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+macro_rules! gated {
+    ($($verb:ident($($argument:ident: $type:ty),*) -> $output:ty;)+) => {
+        #[async_trait::async_trait]
+        impl Store for GatedStore {
+            $(async fn $verb(&self, $($argument: $type),*) -> Result<$output, StoreError> {
+                self.gate(stringify!($verb)).await?;
+                self.store.$verb($($argument),*).await
+            })+
+        }
+    };
+}
+
+gated! {
+    client(id: &ClientId) -> Option<Client>;
+    clients(after: Option<&ClientId>, limit: usize) -> Vec<Client>;
+    save_client(client: Client, expected: u64, revoked: Vec<Revocation>, change: Change) -> ();
+    delete_client(id: &ClientId, expected: u64, revoked: Vec<Revocation>, change: Change) -> Vec<Api>;
+    secret_uses(secrets: Vec<String>) -> HashMap<String, SecretUse>;
+    note_secret_uses(uses: Vec<(String, SecretUse)>) -> ();
+    apis() -> Vec<Api>;
+    add_api(api: Api, change: Change) -> ();
+    replace_api(before: Api, after: Api, change: Change) -> ();
+    projects(organization: &str) -> Vec<Project>;
+    keys() -> (Vec<KeyRecord>, u64);
+    save_keys(keys: Vec<KeyRecord>, expected: u64, revoked: Vec<Revocation>, change: Change) -> ();
+    revoke_token(revocation: Revocation, most: usize, now: UnixTime, change: Change) -> bool;
+    revocations(now: UnixTime) -> Vec<Revocation>;
+    purge(now: UnixTime) -> usize;
+    audit(from: u64, limit: usize) -> (AuditHead, Vec<Vec<u8>>);
+    note_refusals(refusals: Vec<RefusalRecord>, keep: u64) -> ();
+    refusals(limit: usize) -> Vec<RefusalRecord>;
+    cursor_secret() -> Vec<u8>;
+    first_start_is_over() -> bool;
+    end_first_start() -> ();
+    ping() -> ();
+}
