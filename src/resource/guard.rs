@@ -131,11 +131,19 @@ impl Guard {
         self.audiences([audience.into()])
     }
 
-    /// Needs tokens for all of these audiences, and not for the verifier's; where there are none, for that again: no
-    /// guard takes a token for whomever it is.
+    /// Needs tokens for all of these audiences, and not for the verifier's; where there are none, for that again: a list
+    /// that happens to be empty lets in no token that is for others.
     #[must_use]
     pub fn audiences(mut self, audiences: impl IntoIterator<Item = Arc<str>>) -> Self {
-        self.audiences = Some(audiences.into_iter().collect());
+        self.audiences = Some(audiences.into_iter().collect()).filter(|audiences: &Arc<[_]>| !audiences.is_empty());
+        self
+    }
+
+    /// The same, but none is any audience: for where something else refuses then, or nobody is let in.
+    #[cfg(feature = "server")]
+    #[must_use]
+    pub(crate) fn audiences_or_any(mut self, audiences: Vec<Arc<str>>) -> Self {
+        self.audiences = Some(audiences.into());
         self
     }
 
@@ -230,7 +238,7 @@ impl Guard {
         };
         let token = self
             .verifier
-            .verify_but_revocation(token, self.audiences.as_deref().filter(|audiences| !audiences.is_empty()))
+            .verify_but_revocation(token, self.audiences.as_deref())
             .map_err(|error| refused(Refusal::Token(error), None))?;
         for (control, decision) in [
             (Control::Revocation, self.verifier.check_revocation(&token).map_err(Refusal::Token)),

@@ -59,8 +59,11 @@ impl Policy {
     /// A guard like `base` that asks for this, and for tokens for all of `audiences`.
     #[must_use]
     pub fn guard(&self, base: &Guard, audiences: Vec<Arc<str>>) -> Guard {
-        let mut guard =
-            base.clone().audiences(audiences).allowlist(self.allowlist.clone()).shadow(self.shadow.iter().copied());
+        let mut guard = base
+            .clone()
+            .audiences_or_any(audiences)
+            .allowlist(self.allowlist.clone())
+            .shadow(self.shadow.iter().copied());
         if !self.scopes.is_empty() {
             guard = guard.scopes(RequireScopes::All(self.scopes.clone()));
         }

@@ -39,7 +39,7 @@ impl Service {
         }
         let of_scopes = self.audiences_of(&scopes)?;
         let audiences = request.audience.as_deref().map_or(of_scopes, |audience| vec![Arc::from(audience)]);
-        let mut guard = Guard::new(Arc::clone(&self.verifier)).audiences(audiences);
+        let mut guard = Guard::new(Arc::clone(&self.verifier)).audiences_or_any(audiences);
         if !scopes.is_empty() {
             guard = guard.scopes(RequireScopes::All(scopes));
         }
