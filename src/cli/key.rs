@@ -22,6 +22,8 @@ pub(super) enum Command {
     /// For emergencies: take a key out of use at once; every token signed with it is refused
     Revoke {
         /// Its kid
+        // One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
 }

@@ -147,7 +147,7 @@ impl VerifierBuilder<Given> {
 
 impl VerifierBuilder<Discovered> {
     /// A file in which keys and revocations are kept for the next start, which then needs no issuer. It is made with
-    /// mode 0600; one that others can write is refused.
+    /// mode 0600; one that others can write, or that is theirs, is refused.
     #[must_use]
     pub fn snapshot(mut self, file: impl Into<PathBuf>) -> Self {
         self.from.snapshot = Some(file.into());

@@ -135,7 +135,7 @@ impl Verifier {
         let verified = match self.verified.get(&digest) {
             Some(known) => known,
             None => {
-                let fresh = Arc::new(self.verify_signature_and_shape(token)?);
+                let fresh = Arc::new(self.verify_signature_and_shape(token, self.clock.now())?);
                 self.verified.insert(digest, Arc::clone(&fresh));
                 fresh
             }
@@ -158,7 +158,7 @@ impl Verifier {
         Ok(())
     }
 
-    fn verify_signature_and_shape(&self, token: &str) -> Result<Verified, TokenError> {
+    fn verify_signature_and_shape(&self, token: &str, now: UnixTime) -> Result<Verified, TokenError> {
         let jws = CompactJws::parse(token)?;
         let header = jws.access_token_header(&self.algorithms)?;
         if self.revocations.key_is_revoked(&header.kid) {
@@ -168,6 +168,10 @@ impl Verifier {
         let Some(key) = keys.find(&header.kid, header.algorithm) else {
             if !keys.contains(&header.kid) {
                 self.keys.key_is_unknown(&header.kid);
+                if !self.keys.is_fresh(now) {
+                    // It may have been published since they were fetched.
+                    return Err(TokenError::Undecidable("its keys"));
+                }
             }
             return Err(JwsError::UnknownKey.into());
         };

@@ -21,6 +21,7 @@ mod coverage;
 mod explain;
 mod feed;
 mod feed_places;
+mod follow;
 mod forged;
 mod forward_auth;
 mod gated_store;

@@ -22,8 +22,12 @@ const GRACE: Duration = Duration::from_secs(10);
 const MAX_FEED: usize = 64 * 1024 * 1024;
 /// How long after it was asked an issuer is asked again that had nothing to say and did not wait.
 const PACE: Duration = Duration::from_millis(500);
+/// The same for one that had something to say: it may say it over and over.
+const PACE_OF_NEWS: Duration = Duration::from_millis(50);
 /// The same for one that gave the whole list.
 const PACE_OF_LISTS: Duration = Duration::from_millis(200);
+/// After how many failures the metadata is asked where the feed is now.
+const ASK_WHERE_EVERY: u64 = 64;
 /// How long to wait where no feed is known of.
 const NO_FEED: Duration = Duration::from_secs(60);
 
@@ -55,17 +59,18 @@ impl Heard {
     }
 
     /// The feed names the key set that the issuer has now. Where that is another one than ours, the keys are asked for,
-    /// once: a cache on the way may not have it yet.
-    fn keys_are(&self, named: Option<String>, ours: &Option<String>, changed: &Notify) {
+    /// once: a cache on the way may not have it yet. Whether it names another one than before.
+    fn keys_are(&self, named: Option<String>, ours: &Option<String>, changed: &Notify) -> bool {
         let mut last = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if named.is_none() || named == *last {
-            return;
+            return false;
         }
         let bare = |etag: &Option<String>| etag.as_deref().map(|etag| etag.trim_start_matches("W/").to_owned());
         if bare(&named) != bare(ours) {
             changed.notify_one();
         }
         *last = named;
+        true
     }
 
     pub(super) fn recall(&self, at: Option<UnixTime>, cursor: Option<String>) {
@@ -78,6 +83,7 @@ impl Heard {
 pub(super) async fn follow(state: Arc<State>) {
     // The pauses stay short: an issuer that was started again should be heard within a second.
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+    let mut failures: u64 = 0;
     let wait = match state.settings.revocations {
         StaleRevocations::RefuseAfter(bound) => WAIT.min(bound / 3),
         StaleRevocations::GoOn | StaleRevocations::NotFollowed => WAIT,
@@ -89,34 +95,37 @@ pub(super) async fn follow(state: Arc<State>) {
             drop(state.rediscover().await);
             continue;
         }
-        let (pace, pace_of_lists) = (Deadline::after(PACE), Deadline::after(PACE_OF_LISTS));
-        let cursor = state.heard.cursor();
+        let [pace, pace_of_lists, pace_of_news] = [PACE, PACE_OF_LISTS, PACE_OF_NEWS].map(Deadline::after);
         match state.ask_feed(wait).await {
-            Ok(news) => {
+            Ok((news, other_keys)) => {
                 backoff.reset();
-                if news.is_empty() || Some(&news.cursor) == cursor.as_ref() {
-                    pace.reached().await;
-                } else if news.reset {
+                failures = 0;
+                if news.reset {
                     pace_of_lists.reached().await;
+                } else if news.is_empty() && !other_keys {
+                    pace.reached().await;
+                } else {
+                    pace_of_news.reached().await;
                 }
             }
             Err(error) => {
                 state.feed_failed(&error);
                 Deadline::after(backoff.next(&state.entropy)).reached().await;
-                // It may have moved.
-                if matches!(error, FetchError::Status { .. }) {
+                // Somebody is there, and the feed may have moved.
+                if matches!(error, FetchError::Status { .. }) && failures.is_multiple_of(ASK_WHERE_EVERY) {
                     drop(state.rediscover().await);
                 }
+                failures += 1;
             }
         }
     }
 }
 
 impl State {
-    /// Asks the feed once, and takes in what it says.
-    pub(super) async fn ask_feed(&self, wait: Duration) -> Result<RevocationFeed, FetchError> {
+    /// Asks the feed once, and takes in what it says. The second value is whether it tells of another key set.
+    pub(super) async fn ask_feed(&self, wait: Duration) -> Result<(RevocationFeed, bool), FetchError> {
         let Some(feed) = self.endpoints.load().revocation_feed.clone() else {
-            return Ok(RevocationFeed::default());
+            return Ok((RevocationFeed::default(), false));
         };
         let mut url = http_url(&feed)?;
         // Only an issuer that was heard is asked to wait: the first answer is needed now.
@@ -135,9 +144,9 @@ impl State {
         let body = read_bounded(response, MAX_FEED).await?;
         let news: RevocationFeed = serde_json::from_slice(&body)
             .map_err(|_| FetchError::Discovery { url: url.to_string(), why: "is not a revocation feed".to_owned() })?;
-        self.heard.keys_are(etag, &self.keys.load().etag, &self.keys_changed);
+        let other_keys = self.heard.keys_are(etag, &self.keys.load().etag, &self.keys_changed);
         self.take_in(&news).await;
-        Ok(news)
+        Ok((news, other_keys))
     }
 
     async fn take_in(&self, news: &RevocationFeed) {

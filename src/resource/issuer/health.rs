@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::clock::{Rfc3339, UnixTime};
 use crate::resource::source::{KeySource, RevocationSource};
 
-use super::{StaleRevocations, State};
+use super::State;
 
 /// How following an issuer goes. The same is in the metrics `mintage_verifier_…` (timestamps in Unix seconds).
 #[derive(Clone, Debug, Serialize)]
@@ -14,7 +14,7 @@ pub struct Health {
     pub running: bool,
     /// Its keys.
     pub keys: KeysHealth,
-    /// Its revocations; `None` where they are not to be followed.
+    /// Its revocations; `None` where it publishes no feed and nothing is refused for that, or they are not followed.
     pub revocations: Option<RevocationsHealth>,
 }
 
@@ -36,8 +36,6 @@ pub struct KeysHealth {
 /// How fresh what is known to be revoked is.
 #[derive(Clone, Debug, Serialize)]
 pub struct RevocationsHealth {
-    /// Whether the issuer publishes a feed.
-    pub followed: bool,
     /// How many entries are known.
     pub count: usize,
     /// When the feed was last heard; `None` is never.
@@ -81,6 +79,8 @@ impl State {
     pub(super) fn health(&self, now: UnixTime) -> Health {
         let keys = self.keys.load();
         let heard_at = self.heard.at();
+        // Also where there is no feed, and tokens are refused for the want of it.
+        let shown = self.follows_revocations() || !RevocationSource::is_fresh(self, now);
         Health {
             running: true,
             keys: KeysHealth {
@@ -90,8 +90,7 @@ impl State {
                 usable: KeySource::is_fresh(self, now),
                 last_error: self.keys_error.load().as_ref().map(|error| String::clone(error)),
             },
-            revocations: (self.settings.revocations != StaleRevocations::NotFollowed).then(|| RevocationsHealth {
-                followed: self.follows_revocations(),
+            revocations: shown.then(|| RevocationsHealth {
                 count: self.revoked.len(),
                 heard_at: heard_at.map(Rfc3339),
                 age: heard_at.map(|at| now.since(at).as_secs()),

@@ -46,8 +46,8 @@ impl FetchedKeys {
         };
         let parsed: Vec<_> = members.iter().filter_map(jwk::from_jwk).collect();
         let set = KeySet::from_jwks(parsed, algorithms);
-        // No issuer publishes none: that is a mishap on the way, and the keys at hand are better.
-        if set.is_empty() {
+        // A set without members is what the issuer says: it has withdrawn them all.
+        if set.is_empty() && !members.is_empty() {
             return Err("none of its keys has a kid and serves an accepted algorithm".to_owned());
         }
         Ok(Self { set, document, etag: None, fetched_at, max_age: DEFAULT_MAX_AGE })

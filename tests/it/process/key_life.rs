@@ -150,7 +150,8 @@ async fn a_revoked_key_is_gone_at_once() {
     let next = kid_of(&list, "next");
     let list = place.json(&["key", "revoke", &next]);
     assert_ne!(kid_of(&list, "next"), next);
-    for kid in [revoked.as_str(), "nobody"] {
+    // One in 64 begins with a hyphen, and is no option for that.
+    for kid in [revoked.as_str(), "nobody", "-mZfeAw0KkkPtIko", "-hZfeAw0KkkPtIko", "-VZfeAw", "-qZ", "--ZfeAw", "-"] {
         assert!(place.fails(&["key", "revoke", kid]).contains("no key"), "{kid}");
     }
     assert_eq!(server.whoami(&new).await.0, StatusCode::OK);

@@ -14,6 +14,7 @@ mod kill9;
 mod place;
 mod proxies;
 mod running;
+mod sample;
 mod server;
 mod start;
 mod tokens;
