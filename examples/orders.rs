@@ -22,7 +22,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use mintage::oauth::metadata::{PROTECTED_RESOURCE_PATH, ProtectedResourceMetadata};
-use mintage::resource::{AccessToken, Guard, GuardLayer, Health, RequireScopes, Verifier};
+use mintage::resource::{AccessToken, Guard, Health, RequireScopes, Verifier};
 use mintage::source_ip::{Allowlist, ClientIpHeader, SourcePolicy};
 
 type Orders = Arc<Mutex<Vec<String>>>;
@@ -70,8 +70,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .sources(Arc::new(sources))
         .peer_from(|extensions| Some(extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))
         .resource_metadata(format!("{url}{PROTECTED_RESOURCE_PATH}"));
-    let read = GuardLayer::new(guard.clone().scopes(RequireScopes::all(["orders:read"])?));
-    let write = GuardLayer::new(guard.scopes(RequireScopes::all(["orders:write"])?));
+    let read = guard.clone().scopes(RequireScopes::all(["orders:read"])?).layer();
+    let write = guard.scopes(RequireScopes::all(["orders:write"])?).layer();
 
     let scopes = vec!["orders:read".to_owned(), "orders:write".to_owned()];
     let metadata = ProtectedResourceMetadata::new(&issuer, &audience, scopes);

@@ -2,7 +2,7 @@
 //!
 //! | for | feature | start at |
 //! |---|---|---|
-//! | guarding routes with its tokens | `resource` | [`resource::GuardLayer`] |
+//! | guarding routes with its tokens | `resource` | [`resource::Guard`] |
 //! | fetching tokens | `client` | [`client::TokenClient`] |
 //! | running the service | `server` (default) | the `mintage` program, [`server::Server`] |
 //!

@@ -1,9 +1,17 @@
 //! `application/x-www-form-urlencoded` as OAuth has it (RFC 6749 Appendix B).
 
+use http::HeaderValue;
 use percent_encoding::percent_decode;
 
 /// The media type.
 pub const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
+
+/// Whether a `Content-Type` is that, whatever its parameters.
+#[must_use]
+pub fn is_form(content_type: &HeaderValue) -> bool {
+    let media = content_type.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+    media.trim_ascii().eq_ignore_ascii_case(MEDIA_TYPE.as_bytes())
+}
 
 /// Decodes one part: `+` is a space, `%XX` a byte, and the bytes are UTF-8.
 ///

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use http::{Extensions, HeaderMap, Response, Uri};
 
 use crate::id::RequestId;
@@ -264,6 +265,12 @@ impl Guard {
             );
         }
         Ok((token, source))
+    }
+
+    /// A request that is not what it should be, and where it came from, as far as that can be told.
+    pub(super) fn malformed(&self, detail: &str, head: &Parts) -> Refused {
+        let source = self.peer(&head.extensions).and_then(|peer| self.sources.decide(peer, &head.headers).ok());
+        Refused { source, ..Refused::of(Refusal::Malformed(detail.to_owned())) }
     }
 
     /// The answer to a request that is refused, once the observer has been told.

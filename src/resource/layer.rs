@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -13,26 +13,42 @@ use tower_service::Service;
 use crate::crypto::entropy::SystemEntropy;
 use crate::id::RequestId;
 
+use super::control::Refused;
 use super::guard::Guard;
 
 /// A layer that lets through what its [`Guard`] lets through, and answers the rest with the refusal.
 ///
 /// The peer's address is taken from the request's extensions ([`Guard::peer_from`]). A request that is let through has the
 /// [`AccessToken`](super::AccessToken) and the [`SourceAddress`](crate::source_ip::SourceAddress) there.
+///
+/// It takes any kind of body and looks at none; [`Guard::layer`] also refuses tokens in form bodies.
 #[derive(Clone, Debug)]
-pub struct GuardLayer(Arc<Shared>);
+pub struct GuardLayer(pub(super) Arc<Shared>);
 
+/// What the services behind a layer have in common.
 #[derive(Debug)]
-struct Shared {
-    guard: Guard,
+pub(super) struct Shared {
+    pub(super) guard: Guard,
     entropy: SystemEntropy,
+}
+
+impl Shared {
+    pub(super) fn new(guard: Guard) -> Self {
+        Self { guard, entropy: SystemEntropy::new() }
+    }
+
+    /// The answer to a request that is refused, by the name that the server gave it, or one of its own.
+    pub(super) fn refuse<R: From<String>>(&self, refused: Refused, extensions: &Extensions) -> Response<R> {
+        let named = extensions.get::<RequestId>().cloned();
+        self.guard.answer(refused, named.unwrap_or_else(|| RequestId::generate(&self.entropy)))
+    }
 }
 
 impl GuardLayer {
     /// A layer with this guard.
     #[must_use]
     pub fn new(guard: Guard) -> Self {
-        Self(Arc::new(Shared { guard, entropy: SystemEntropy::new() }))
+        Self(Arc::new(Shared::new(guard)))
     }
 }
 
@@ -76,12 +92,7 @@ where
                 GuardFuture { kind: Kind::Through { future: self.inner.call(request) } }
             }
             Err(refused) => {
-                let request_id = request
-                    .extensions()
-                    .get::<RequestId>()
-                    .cloned()
-                    .unwrap_or_else(|| RequestId::generate(&self.shared.entropy));
-                let response = guard.answer(refused, request_id);
+                let response = self.shared.refuse(refused, request.extensions());
                 GuardFuture { kind: Kind::Refused { response: Some(response) } }
             }
         }

@@ -1,4 +1,4 @@
-//! Guarding routes: the verifier, the tower layer, the refusals.
+//! Guarding routes: the verifier, the tower layers, the refusals.
 //!
 //! Responsible for: whether a request's bearer token lets it through a route, the words of the refusal where it does
 //! not, and following the issuer so that neither needs to ask it. Never: issuing, storing, fetching tokens. `issuer/`
@@ -10,7 +10,7 @@
 //! # async fn guarded() -> Result<axum::Router, Box<dyn std::error::Error>> {
 //! # use std::sync::Arc;
 //! # use axum::{Router, routing::get};
-//! # use mintage::resource::{AccessToken, Guard, GuardLayer, RequireScopes, Verifier};
+//! # use mintage::resource::{AccessToken, Guard, RequireScopes, Verifier};
 //! # async fn list(token: AccessToken) -> String { token.client_id().to_owned() }
 //! let verifier = Verifier::discover("https://auth.example.com")
 //!     .audience("https://orders.example")
@@ -18,11 +18,12 @@
 //!     .build()
 //!     .await?;
 //! let guard = Guard::new(Arc::new(verifier)).scopes(RequireScopes::all(["orders:read"])?);
-//! let app = Router::new().route("/orders", get(list).layer(GuardLayer::new(guard)));
+//! let app = Router::new().route("/orders", get(list).layer(guard.layer()));
 //! # Ok(app)
 //! # }
 //! ```
 
+mod body;
 mod builder;
 mod control;
 mod explain;
@@ -35,6 +36,7 @@ mod source;
 mod token;
 mod verifier;
 
+pub use body::{Peeked, RefuseTokenInBody, RefuseTokenInBodyFuture, RefuseTokenInBodyService};
 pub use builder::{Discovered, Given, VerifierBuilder};
 pub use control::{Control, LogRefusals, NoSuchControl, RefusalObserver, Refused, ShadowCounts};
 pub use explain::{Check, Explanation, Outcome};

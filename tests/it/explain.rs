@@ -153,6 +153,8 @@ async fn a_refusal_is_found_by_its_name() {
             .header("content-type", "application/x-www-form-urlencoded")
             .body("token=x")
     };
+    let in_body = app.http.get(app.url("/api/v1/whoami")).bearer_auth(&token);
+    let in_body = in_body.header("content-type", "application/x-www-form-urlencoded").body("access_token=x");
     let cases = [
         (name(app.token_request(&wrong, &[]).send().await.unwrap()).await, "invalid_client", Some("wrong_secret")),
         (name(app.token_request(&nobody, &[]).send().await.unwrap()).await, "invalid_client", Some("unknown_client")),
@@ -160,6 +162,7 @@ async fn a_refusal_is_found_by_its_name() {
         (name(basic(&wrong, "/oauth/revoke").send().await.unwrap()).await, "invalid_client", Some("wrong_secret")),
         (name(app.get("/api/v1/projects", Some(&token)).await).await, "insufficient_scope", None),
         (name(app.get("/api/v1/whoami", None).await).await, "no_credentials", None),
+        (name(in_body.send().await.unwrap()).await, "malformed_request", None),
         (name(app.get("/forward-auth?scope=mintage:keys:read", Some(&token)).await).await, "insufficient_scope", None),
     ];
     // Before it is written, after it, and after a restart.

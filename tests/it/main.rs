@@ -16,6 +16,7 @@ mod app;
 
 mod addresses;
 mod api_changes;
+mod body;
 mod client_changes;
 mod coverage;
 mod explain;

@@ -71,6 +71,12 @@ pub async fn send(base: &str, request: impl AsRef<[u8]>) -> Answer {
     send_from(base, Ipv4Addr::LOCALHOST, request).await
 }
 
+/// Sends the last bytes of a request, and reads the answer to it.
+pub async fn finish(mut stream: TcpStream, rest: &[u8]) -> Answer {
+    stream.write_all(rest).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), read(&mut stream, false)).await.expect("no answer within ten seconds")
+}
+
 async fn read(stream: &mut TcpStream, head_alone: bool) -> Answer {
     let mut bytes = Vec::new();
     let head_end = loop {

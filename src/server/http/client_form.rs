@@ -5,7 +5,7 @@ use std::future::Future;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, PRAGMA};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
@@ -17,7 +17,7 @@ use crate::server::service::{PresentedCredentials, SensitiveToken, TokenRequest}
 use crate::source_ip::{Peer, SourceAddress};
 
 use super::App;
-use super::extract::{is_form, read_body};
+use super::extract::read_body;
 use super::render::oauth_error;
 
 /// The most that the body may have, in bytes.
@@ -87,7 +87,7 @@ impl ClientForm {
     async fn read(parts: &Parts, body: Body, most: usize, source: SourceAddress) -> Result<Self, Error> {
         refuse_credentials_in_query(&parts.uri)?;
         let body = read_body(body, most).await?;
-        if !is_form(&parts.headers) {
+        if !parts.headers.get(CONTENT_TYPE).is_some_and(form::is_form) {
             return Err(malformed("the Content-Type has to be application/x-www-form-urlencoded"));
         }
         let pairs = form::decode_pairs(&body).ok_or_else(|| malformed("the body is not form-encoded UTF-8"))?;

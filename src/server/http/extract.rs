@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -18,8 +18,6 @@ use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 
 use crate::id::RequestId;
-use crate::oauth::form;
-use crate::resource::{Refusal, Refused};
 use crate::server::error::Error;
 use crate::server::model::Actor;
 use crate::server::service::{Caller, PageRequest};
@@ -65,15 +63,6 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Error> {
     if length > limit { Err(Error::BodyTooLarge { limit }) } else { Ok(read.freeze()) }
 }
 
-/// Whether the body is a form, by its media type.
-pub(super) fn is_form(headers: &http::HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|media| media.trim().eq_ignore_ascii_case(form::MEDIA_TYPE))
-}
-
 /// Runs a request to its end although its caller may hang up: a change that the store has made has to reach what is
 /// kept at hand, too.
 pub(super) async fn run_to_end(request: Request, next: Next) -> Response {
@@ -81,23 +70,6 @@ pub(super) async fn run_to_end(request: Request, next: Next) -> Response {
         Ok(response) => response,
         // It panicked; the connection is all that is lost.
         Err(_) => http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-/// Refuses a token in a form body (RFC 6750 §2.2): only the header is read, and a token that lies elsewhere has leaked.
-pub(super) async fn refuse_token_in_body(State(app): State<App>, request: Request, next: Next) -> Response {
-    if !is_form(request.headers()) {
-        return next.run(request).await;
-    }
-    let (parts, body) = request.into_parts();
-    let has_token = |body: &Bytes| form::names_any(body, &["access_token"]);
-    match read_body(body, super::client_form::MAX_BODY).await {
-        Ok(body) if has_token(&body) => {
-            let detail = "a token goes into the Authorization header, never into the body".to_owned();
-            app.guard.answer(Refused::of(Refusal::Malformed(detail)), app.service.request_id())
-        }
-        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
-        Err(error) => Fault::new(&app, error).into_response(),
     }
 }
 

@@ -33,7 +33,7 @@ use crate::oauth::metadata::{
     self, AUTHORIZATION_SERVER_PATH, INTROSPECTION_PATH, JWKS_PATH, OPENID_CONFIGURATION_PATH, PROTECTED_RESOURCE_PATH,
     REVOCATION_FEED_PATH, REVOCATION_PATH, TOKEN_PATH, endpoint,
 };
-use crate::resource::{Guard, GuardLayer, RequireScopes};
+use crate::resource::{Guard, RequireScopes};
 use crate::scope::{Scope, ScopeSet};
 use crate::source_ip::SourcePolicy;
 
@@ -117,10 +117,7 @@ impl App {
             // What cannot be named cannot be held.
             Some(Err(_)) => RequireScopes::Any(ScopeSet::default()),
         };
-        let guard = self.guard.clone().scopes(scopes);
-        route
-            .layer(GuardLayer::new(guard))
-            .layer(axum::middleware::from_fn_with_state(self.clone(), extract::refuse_token_in_body))
+        route.layer(self.guard.clone().scopes(scopes).layer())
     }
 }
 
