@@ -161,3 +161,65 @@ impl Refusal {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::{Refusal, RequestId, TokenError};
+    use crate::clock::UnixTime;
+    use crate::crypto::entropy::SystemEntropy;
+    use crate::scope::ScopeSet;
+    use crate::source_ip::{DecidedFrom, SourceAddress};
+
+    /// One of each variant. The match fails to compile when one is added, as a reminder to add it here too.
+    fn every_refusal() -> Vec<Refusal> {
+        let scopes = |text| ScopeSet::parse(text).unwrap();
+        let source = SourceAddress { ip: [192, 0, 2, 1].into(), from: DecidedFrom::XForwardedFor };
+        let all = vec![
+            Refusal::NoCredentials,
+            Refusal::Malformed("m".to_owned()),
+            Refusal::Token(TokenError::Invalid("i".to_owned())),
+            Refusal::Token(TokenError::Expired(UnixTime::from_seconds(0))),
+            Refusal::Token(TokenError::Revoked),
+            Refusal::Token(TokenError::Undecidable("its keys")),
+            Refusal::InsufficientScope { needed: scopes("a b"), any: false, held: scopes("c") },
+            Refusal::InsufficientScope { needed: scopes("a b"), any: true, held: scopes("") },
+            Refusal::WrongEnvironment { needed: "live".to_owned(), found: Some("test".to_owned()) },
+            Refusal::WrongEnvironment { needed: "live".to_owned(), found: None },
+            Refusal::NoRule { method: "GET".to_owned(), path: "/\"x\"".to_owned() },
+            Refusal::IpNotAllowed { source: Some(source), allowlist: "token" },
+            Refusal::IpNotAllowed { source: None, allowlist: "route" },
+        ];
+        for refusal in &all {
+            match refusal {
+                Refusal::NoCredentials
+                | Refusal::Malformed(_)
+                | Refusal::Token(
+                    TokenError::Invalid(_) | TokenError::Expired(_) | TokenError::Revoked | TokenError::Undecidable(_),
+                )
+                | Refusal::InsufficientScope { .. }
+                | Refusal::WrongEnvironment { .. }
+                | Refusal::NoRule { .. }
+                | Refusal::IpNotAllowed { .. } => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_refusal_on_a_guarded_route() {
+        let mut all = String::new();
+        for refusal in every_refusal() {
+            let request_id = RequestId::generate(&SystemEntropy::new());
+            let metadata = Some("https://orders.example/.well-known/oauth-protected-resource");
+            let response = refusal.into_response::<String>(request_id, metadata, "https://issuer.example/errors");
+            let headers: Vec<_> =
+                response.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+            let mut body: Value = serde_json::from_str(response.body()).unwrap();
+            assert!(body["request_id"].take().as_str().unwrap().starts_with("r_"));
+            all.push_str(&format!("{}\n{}\n{body:#}\n\n", response.status().as_u16(), headers.join("\n")));
+        }
+        insta::assert_snapshot!("every_refusal_on_a_guarded_route", all);
+    }
+}
