@@ -80,7 +80,7 @@ impl Issuer {
     pub(super) async fn follow(settings: Settings) -> Result<Self, DiscoverError> {
         let snapshot = settings.snapshot.clone().map(SnapshotFile::new);
         let saved = match &snapshot {
-            Some(file) => file.load(&settings.issuer)?,
+            Some(file) => file.load(&settings.issuer, settings.clock.now())?,
             None => None,
         };
         let http = match settings.http.clone() {

@@ -79,7 +79,7 @@ impl SnapshotFile {
 
     /// What an earlier run saved. A file that others could have written is refused: who writes it decides which keys
     /// are believed. One that cannot be read as ours is passed over, as the issuer has all of it.
-    pub(super) fn load(&self, issuer: &str) -> Result<Option<Saved>, DiscoverError> {
+    pub(super) fn load(&self, issuer: &str, now: UnixTime) -> Result<Option<Saved>, DiscoverError> {
         let path = &self.0.path;
         let refused = |why: String| DiscoverError::Snapshot { path: path.clone(), why };
         // Looked at and read through one descriptor, and never through a link, so that it is one and the same file.
@@ -104,10 +104,14 @@ impl SnapshotFile {
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|error| refused(error.to_string()))?;
-        let Some(saved) = serde_json::from_slice::<Saved>(&bytes).ok().filter(|saved| saved.version == VERSION) else {
+        let Some(mut saved) = serde_json::from_slice::<Saved>(&bytes).ok().filter(|saved| saved.version == VERSION)
+        else {
             tracing::warn!(path = %path.display(), "the snapshot is damaged or of another version; it is passed over");
             return Ok(None);
         };
+        // A clock that ran ahead when it was written would make it fresh for longer than it is.
+        saved.jwks_fetched_at = saved.jwks_fetched_at.min(now);
+        saved.heard_at = saved.heard_at.map(|at| at.min(now));
         if saved.issuer != issuer {
             return Err(refused(format!("it is of another issuer ({:?}): name another file", saved.issuer)));
         }
