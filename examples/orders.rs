@@ -47,6 +47,8 @@ fn setting(name: &str, default: &str) -> String {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    // Refusals are told to the log.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let issuer = setting("ORDERS_ISSUER", "http://127.0.0.1:8080");
     let audience = setting("ORDERS_AUDIENCE", "https://orders.example");
     let listener = tokio::net::TcpListener::bind(setting("ORDERS_LISTEN", "127.0.0.1:3000")).await?;

@@ -83,7 +83,7 @@ reasons! {
     /// Client authentication failed.
     InvalidClient = "invalid_client", UNAUTHORIZED, Some("invalid_client"),
         "The client could not be authenticated",
-        "Check id and secret; the operator finds what really happened in the service's log, under the request_id.";
+        "Check id and secret; the operator finds what really happened with: mintage explain REQUEST_ID.";
     /// The client may not do this to that token.
     UnauthorizedClient = "unauthorized_client", BAD_REQUEST, Some("unauthorized_client"),
         "The client may not revoke this token", "Revoke tokens of your own, or as a client that holds mintage:tokens:revoke and reaches the token's project.";

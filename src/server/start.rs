@@ -135,6 +135,7 @@ impl Server {
             header: config.network.client_ip_header,
         };
         let app = App::new(Arc::clone(&service), sources, guards, config.limits.failed_auth.delay.duration());
+        warn_of_unknown(config, &service);
         let socket = AdminSocket::bind(&config.admin.socket)
             .map_err(|source| StartError::Socket { path: config.admin.socket.clone(), source })?;
         let quickstart = if quickstart && address.ip().to_canonical().is_loopback() {
@@ -175,6 +176,26 @@ impl Server {
             tokio::spawn(Arc::clone(&self.service).run_background(stopped)),
         ];
         Running { service: self.service, stop, tasks }
+    }
+}
+
+/// What guards ask for and nobody has registered is allowed, since it may be yet; but nothing gets past until it is.
+fn warn_of_unknown(config: &Config, service: &Service) {
+    for guard in &config.guard {
+        let audiences = guard.rule.iter().map(|rule| &rule.audience).chain([&guard.audience]).flatten();
+        for audience in audiences.filter(|audience| !service.knows_audience(audience)) {
+            tracing::warn!(guard = guard.name, audience, "a guard asks for an audience that no API has");
+        }
+        for rule in &guard.rule {
+            if let Err(error) = service.audiences_of(&rule.scopes.iter().cloned().collect()) {
+                tracing::warn!(
+                    guard = guard.name,
+                    path = rule.path,
+                    error = error.detail(),
+                    "a guard's rule cannot be met"
+                );
+            }
+        }
     }
 }
 

@@ -181,3 +181,25 @@ async fn a_refusal_is_found_by_its_name() {
     assert_eq!(app.service.explain_refusal(&cases[1].0).await.unwrap().cause.as_deref(), Some("unknown_client"));
     assert!(app.service.explain_refusal("r_0000000000000000000000").await.is_err());
 }
+
+/// The operator is told what the caller was told, and who it was; but never what a stranger may have pasted.
+#[tokio::test]
+async fn a_refusal_keeps_our_own_words_and_the_client() {
+    let app = TestApp::start().await;
+    app.api(ORDERS, &["orders:read"]).await;
+    let client = app.client(&[]).await;
+    for (scope, kept) in [("orders:read", Some("orders:read")), ("mtg_cs_live_pasted", None)] {
+        let response = app.token_request(&client, &[("scope", scope)]).send().await.unwrap();
+        let body: Value = response.json().await.unwrap();
+        assert!(body["error_description"].as_str().unwrap().contains(scope));
+        let found = app.service.explain_refusal(body["request_id"].as_str().unwrap()).await.unwrap();
+        assert_eq!(found.client_id.as_deref(), Some(client.id.as_str()));
+        assert_eq!(found.detail.is_some(), kept.is_some());
+        assert!(found.detail.is_none_or(|detail| detail.contains(kept.unwrap())));
+    }
+    let response = app.get("/forward-auth?scope=orders:red", None).await;
+    let body: Value = response.json().await.unwrap();
+    let found = app.service.explain_refusal(body["request_id"].as_str().unwrap()).await.unwrap();
+    assert_eq!(found.detail.as_deref(), body["detail"].as_str());
+    assert!(found.detail.unwrap().contains("did you mean orders:read?"));
+}

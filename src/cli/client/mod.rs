@@ -117,6 +117,9 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// What is said where tokens are cut off.
+const CUT_OFF: &str = "\nEvery token that it held is cut off: it has to fetch new ones.";
+
 pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     let admin = Admin::connect(global)?;
     let path = |id: &str| format!("clients/{}", segment(id));
@@ -152,14 +155,27 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
         Command::Withdraw { id, secret_id, cut_tokens } => {
             let query = if cut_tokens { "?cut_tokens=true" } else { "" };
             let path = format!("{}/secrets/{}{query}", path(&id), segment(&secret_id));
-            show(global, &admin.delete(&path).await?)?;
+            let client: Client = admin.delete(&path).await?;
+            show(global, &client)?;
+            output::note(if cut_tokens {
+                "\nThe secret is gone, and every token that was bought with it is cut off."
+            } else {
+                "\nThe secret is gone; the tokens that were bought with it live on until they expire."
+            });
+            if client.secrets.is_empty() {
+                output::note("The client has no secret now: give it one with `mintage client rotate`.");
+            }
         }
-        Command::Revoke { id } => show(global, &admin.post(&format!("{}/revoke", path(&id)), &json!({})).await?)?,
+        Command::Revoke { id } => {
+            show(global, &admin.post(&format!("{}/revoke", path(&id)), &json!({})).await?)?;
+            output::note(CUT_OFF);
+        }
         Command::Enable { id } => {
             show(global, &admin.patch(&path(&id), &status(ClientStatus::Active)).await?)?;
         }
         Command::Disable { id } => {
             show(global, &admin.patch(&path(&id), &status(ClientStatus::Disabled)).await?)?;
+            output::note(CUT_OFF);
         }
         Command::Delete { id } => {
             admin.delete::<()>(&path(&id)).await?;

@@ -71,7 +71,7 @@ pub(super) async fn run(admin: &Admin, path: &str, update: Update) -> Result<(Cl
     let query = if update.keep_tokens { "?keep_tokens=true" } else { "" };
     let client: Client = admin.patch(&format!("{path}{query}"), &patch).await?;
     let note = is_narrower(&client, &before).then_some(match update.keep_tokens {
-        false => "\nEvery token that it held is cut off: it has to fetch new ones.",
+        false => super::CUT_OFF,
         true => "\nThe tokens that it holds are kept: until they expire they say what they said.",
     });
     Ok((client, note))

@@ -13,7 +13,7 @@ use crate::clock::Deadline;
 use crate::oauth::{basic, form};
 use crate::secret::ClientSecret;
 use crate::server::error::{AuthFailure, Error};
-use crate::server::service::{PresentedCredentials, SensitiveToken, TokenRequest};
+use crate::server::service::{ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
 use crate::source_ip::{Peer, SourceAddress};
 
 use super::App;
@@ -41,7 +41,7 @@ pub(super) struct ClientForm {
 pub(super) async fn answer<F, Fut>(app: &App, request: Request, most: usize, decide: F) -> Response
 where
     F: FnOnce(ClientForm) -> Fut,
-    Fut: Future<Output = Result<Response, Error>>,
+    Fut: Future<Output = Result<Response, ClientRefusal>>,
 {
     let source = source_of(app, &request);
     let (parts, body) = request.into_parts();
@@ -53,13 +53,14 @@ where
     let earliest_refusal = Deadline::after(app.failed_auth_delay);
     let decided = match read {
         Ok(form) => decide(form).await,
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     };
-    let error = match decided {
+    let ClientRefusal { error, client_id } = match decided {
         Ok(response) => return response,
-        Err(error) => error,
+        Err(refusal) => refusal,
     };
-    let request_id = app.service.note_refusal(&error, source.ok());
+    let request_id = app.service.request_id();
+    app.service.note_refusal_of(&request_id, &error, client_id.as_ref(), source.ok());
     if matches!(error, Error::Unauthenticated(_)) {
         earliest_refusal.reached().await;
     }

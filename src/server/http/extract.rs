@@ -90,9 +90,9 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
             return Err(Fault::new(app, Error::Malformed(detail)));
         }
         // serde_json names members and types, and may repeat a value that was sent: its sender sees it, nobody else.
-        serde_json::from_slice(&body)
-            .map(Self)
-            .map_err(|error| Fault::new(app, Error::Malformed(format!("the body is not what it should be: {error}"))))
+        serde_json::from_slice(&body).map(Self).map_err(|error| {
+            Fault::new(app, Error::Malformed(format!("the body is not what it should be: {error}"))).repeating()
+        })
     }
 }
 

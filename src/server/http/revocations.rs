@@ -20,7 +20,11 @@ pub(super) async fn follow(State(app): State<App>, request: Request) -> Response
     let asked = source_of(&app, &request).and_then(|source| Ok((source, read(request.uri().query())?)));
     let (source, (since, wait)) = match asked {
         Ok(asked) => asked,
-        Err(error) => return oauth_error(&error, app.service.note_refusal(&error, None)),
+        Err(error) => {
+            let request_id = app.service.request_id();
+            app.service.note_refusal_of(&request_id, &error, None, None);
+            return oauth_error(&error, request_id);
+        }
     };
     let answer = app.service.revocation_feed(since.as_deref(), wait, source.ip).await;
     let mut response = (NO_STORE, [(CONTENT_TYPE, "application/json")], answer.body).into_response();

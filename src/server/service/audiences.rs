@@ -30,6 +30,12 @@ impl Service {
         Ok(audiences.into_iter().collect())
     }
 
+    /// Whether tokens can be for this audience: an API, or the service itself.
+    #[must_use]
+    pub fn knows_audience(&self, identifier: &str) -> bool {
+        identifier == &*self.settings.issuer || self.catalog.now().api(identifier).is_some()
+    }
+
     /// The metadata of a registered API as a protected resource (RFC 9728).
     #[must_use]
     pub fn protected_resource(&self, identifier: &str) -> Option<ProtectedResourceMetadata> {

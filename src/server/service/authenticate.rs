@@ -64,7 +64,27 @@ pub struct Authenticated {
     secret: usize,
 }
 
+/// A client's request that is refused, and the client, where it has proven itself.
+#[derive(Debug)]
+pub struct ClientRefusal {
+    /// Why.
+    pub error: Error,
+    /// Who. For the operator.
+    pub client_id: Option<ClientId>,
+}
+
+impl From<Error> for ClientRefusal {
+    fn from(error: Error) -> Self {
+        Self { error, client_id: None }
+    }
+}
+
 impl Authenticated {
+    /// A refusal of what this client asks.
+    pub(super) fn refused(&self, error: impl Into<Error>) -> ClientRefusal {
+        ClientRefusal { error: error.into(), client_id: Some(self.client.client_id.clone()) }
+    }
+
     /// The secret that was used.
     #[must_use]
     pub fn secret(&self) -> Option<&SecretRecord> {
@@ -81,12 +101,12 @@ impl Service {
         &self,
         presented: Option<PresentedCredentials>,
         source: SourceAddress,
-    ) -> Result<Authenticated, Error> {
+    ) -> Result<Authenticated, ClientRefusal> {
         let authenticated = self.authenticate(presented).await?;
         if authenticated.client.ip_allowlist.admits(source.ip) {
             return Ok(authenticated);
         }
-        Err(Error::AddressNotAllowed(source))
+        Err(authenticated.refused(Error::AddressNotAllowed(source)))
     }
 
     /// Authenticates a client. Whatever goes wrong, the same work is done and the same error comes back; its cause is

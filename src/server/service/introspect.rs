@@ -3,10 +3,9 @@
 use crate::oauth::introspection::{ActiveToken, Introspection};
 use crate::resource::AccessToken;
 use crate::scope::ScopeSet;
-use crate::server::error::Error;
 use crate::server::model::Client;
 
-use super::{Service, TokenRequest};
+use super::{ClientRefusal, Service, TokenRequest};
 
 /// The scope that lets a client introspect any token of its organization.
 const INTROSPECT: &str = "mintage:tokens:introspect";
@@ -22,10 +21,12 @@ impl Service {
     /// nothing tells the two apart.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], [`Error::AddressNotAllowed`], or what the store says.
-    pub async fn introspect(&self, mut request: TokenRequest) -> Result<Introspection, Error> {
-        let caller = self.authenticated_from(request.credentials.take(), request.source).await?.client;
-        let Ok(token) = self.verifier.verify_for_any_audience(&request.take_token()?.0) else {
+    /// As at the token endpoint: it is not known who asks, or the address is not allowed; or what the store says.
+    pub async fn introspect(&self, mut request: TokenRequest) -> Result<Introspection, ClientRefusal> {
+        let authenticated = self.authenticated_from(request.credentials.take(), request.source).await?;
+        let token = request.take_token().map_err(|error| authenticated.refused(error))?;
+        let caller = authenticated.client;
+        let Ok(token) = self.verifier.verify_for_any_audience(&token.0) else {
             return Ok(Introspection::INACTIVE);
         };
         let Some(view) = self.view(&caller, &token) else { return Ok(Introspection::INACTIVE) };

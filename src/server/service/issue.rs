@@ -10,7 +10,7 @@ use crate::server::error::Error;
 use crate::server::model::SecretUse;
 use crate::source_ip::SourceAddress;
 
-use super::authenticate::PresentedCredentials;
+use super::authenticate::{ClientRefusal, PresentedCredentials};
 use super::catalog::CatalogSnapshot;
 use super::{Authenticated, Service};
 
@@ -127,8 +127,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Error`], as RFC 6749 §5.2 and the contract have them.
-    pub async fn issue(&self, request: IssueRequest) -> Result<IssuedToken, Error> {
-        let authenticated = self.authenticated_from(request.credentials, request.source).await?;
+    pub async fn issue(&self, mut request: IssueRequest) -> Result<IssuedToken, ClientRefusal> {
+        let authenticated = self.authenticated_from(request.credentials.take(), request.source).await?;
+        self.issue_to(&authenticated, &request).map_err(|error| authenticated.refused(error))
+    }
+
+    fn issue_to(&self, authenticated: &Authenticated, request: &IssueRequest) -> Result<IssuedToken, Error> {
         let client = &authenticated.client;
         if request.grant_type != "client_credentials" {
             return Err(Error::UnsupportedGrantType);
@@ -145,7 +149,7 @@ impl Service {
         };
         let catalog = self.catalog.now();
         let grant = decide_grant(&client.scopes, requested, &request.resources, &catalog, &self.settings.issuer)?;
-        self.sign(&authenticated, &grant, &catalog, request.source)
+        self.sign(authenticated, &grant, &catalog, request.source)
     }
 
     fn sign(

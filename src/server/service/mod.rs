@@ -40,7 +40,7 @@ use super::keys::KeyRing;
 use super::model::{Actor, Change, Revocation};
 use super::store::{Store, StoreError};
 
-pub use authenticate::{Authenticated, PresentedCredentials, SensitiveToken, TokenRequest};
+pub use authenticate::{Authenticated, ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
 pub use catalog::{Catalog, CatalogSnapshot};
 pub use cursor::PageRequest;
 pub use feed::FeedAnswer;

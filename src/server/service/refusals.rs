@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::id::RequestId;
+use crate::id::{ClientId, RequestId};
 use crate::reason::Reason;
 use crate::resource::{LogRefusals, Refusal, RefusalObserver, Refused};
+use crate::scope::Scope;
 use crate::server::error::Error;
 use crate::server::model::RefusalRecord;
 use crate::source_ip::SourceAddress;
@@ -32,27 +33,27 @@ impl Refusals {
 }
 
 impl Service {
-    /// Notes that a request was refused, and gives the name by which the operator finds it.
-    #[must_use]
-    pub fn note_refusal(&self, error: &Error, source: Option<SourceAddress>) -> RequestId {
-        let request_id = self.request_id();
-        self.note_refusal_of(&request_id, error, source);
-        request_id
-    }
-
-    /// Notes that the request of this name was refused.
-    pub fn note_refusal_of(&self, request_id: &RequestId, error: &Error, source: Option<SourceAddress>) {
-        let client_id = match error {
-            Error::Unauthenticated(failure) => failure.client_id.as_ref().map(ToString::to_string),
+    /// Notes that the request of this name was refused, and of whom, where that is known.
+    pub fn note_refusal_of(
+        &self,
+        request_id: &RequestId,
+        error: &Error,
+        client_id: Option<&ClientId>,
+        source: Option<SourceAddress>,
+    ) {
+        let attempted = match error {
+            Error::Unauthenticated(failure) => failure.client_id.as_ref(),
             _ => None,
         };
+        let client_id = client_id.or(attempted).map(ToString::to_string);
+        let detail = self.own_words(error);
         let (reason, cause) = (error.reason(), error.cause());
         let recorded = self.record_refusal(RefusalRecord {
             at: self.clock.now(),
             request_id: Some(request_id.as_str().to_owned()),
             reason: reason.as_str().to_owned(),
             cause: cause.map(str::to_owned),
-            detail: None,
+            detail: detail.clone(),
             client_id: client_id.clone(),
             source: source.map(|source| source.ip),
             unrecorded: 0,
@@ -67,7 +68,30 @@ impl Service {
             Reason::NotFound | Reason::MethodNotAllowed => {
                 tracing::debug!(%request_id, reason = reason_name, unrecorded, "refused");
             }
-            _ => tracing::info!(%request_id, reason = reason_name, cause, client_id, unrecorded, "refused"),
+            _ => tracing::info!(%request_id, reason = reason_name, cause, detail, client_id, unrecorded, "refused"),
+        }
+    }
+
+    /// What the caller is told, as far as it is in our own words or names what is registered here: what a stranger
+    /// sent, a secret perhaps, is neither kept nor logged.
+    fn own_words(&self, error: &Error) -> Option<String> {
+        let catalog = self.catalog.now();
+        let registered =
+            |word: &str| catalog.api(word).is_some() || Scope::parse(word).is_ok_and(|scope| catalog.defines(&scope));
+        match error {
+            Error::AddressNotAllowed(_)
+            | Error::UnsupportedGrantType
+            | Error::NotTheirToken
+            | Error::TooManyRevoked { .. }
+            | Error::ScopeLost(_)
+            | Error::Malformed(_) => Some(error.detail()),
+            Error::InvalidScope(detail) | Error::InvalidTarget(detail) => {
+                detail.split(' ').any(registered).then(|| detail.clone())
+            }
+            // Who is told nothing is to be told nothing here either; the cause says it.
+            Error::Unauthenticated(_) | Error::Unavailable(_) | Error::Internal(_) => None,
+            Error::InvalidFields(_) | Error::NotFound { .. } | Error::Conflict(_) => None,
+            Error::MethodNotAllowed | Error::BodyTooLarge { .. } | Error::Timeout => Some(error.detail()),
         }
     }
 
@@ -96,7 +120,10 @@ impl Service {
         let kept = self.store.refusals(usize::try_from(KEPT).unwrap_or(usize::MAX)).await?;
         kept.into_iter().find(is_it).ok_or_else(|| Error::NotFound {
             what: "refusal",
-            name: format!("{request_id}: the last {KEPT} are kept, and in a flood not all"),
+            name: format!(
+                "{request_id}: the last {KEPT} of this service are kept, and in a flood not all; what another service \
+                 refuses is in that one's log"
+            ),
         })
     }
 }

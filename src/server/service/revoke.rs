@@ -6,7 +6,7 @@ use crate::resource::{AccessToken, RevocationSource};
 use crate::server::error::Error;
 use crate::server::model::{Actor, Client, Revocation, RevokedTarget};
 
-use super::{Caller, LEEWAY, Service, TokenRequest};
+use super::{Caller, ClientRefusal, LEEWAY, Service, TokenRequest};
 
 /// The scope that lets a client revoke the tokens of others within its reach.
 const REVOKE: &str = "mintage:tokens:revoke";
@@ -19,8 +19,13 @@ impl Service {
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::AddressNotAllowed`], [`Error::NotTheirToken`], [`Error::TooManyRevoked`], or
     /// what the store says.
-    pub async fn revoke_token(&self, mut request: TokenRequest) -> Result<(), Error> {
-        let client = self.authenticated_from(request.credentials.take(), request.source).await?.client;
+    pub async fn revoke_token(&self, mut request: TokenRequest) -> Result<(), ClientRefusal> {
+        let authenticated = self.authenticated_from(request.credentials.take(), request.source).await?;
+        let revoked = self.revoke_for(&authenticated.client, request).await;
+        revoked.map_err(|error| authenticated.refused(error))
+    }
+
+    async fn revoke_for(&self, client: &Client, mut request: TokenRequest) -> Result<(), Error> {
         // One that is not good yet will be.
         let Ok(token) = self.verifier.recognize(&request.take_token()?.0) else { return Ok(()) };
         let (claims, now) = (token.claims(), self.clock.now());
@@ -28,7 +33,7 @@ impl Service {
         if dead || now >= claims.expires_at.plus(LEEWAY) {
             return Ok(());
         }
-        if !may_revoke(&client, &token) {
+        if !may_revoke(client, &token) {
             return Err(Error::NotTheirToken);
         }
         let target = RevokedTarget::Token { client_id: claims.client_id.clone(), jti: claims.token_id.clone() };

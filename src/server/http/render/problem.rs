@@ -18,6 +18,8 @@ pub(crate) struct Fault {
     error: Error,
     request_id: RequestId,
     app: App,
+    /// Whether the words may repeat what was sent, so that they are for its sender alone.
+    repeats: bool,
 }
 
 impl Fault {
@@ -28,13 +30,23 @@ impl Fault {
 
     /// `error`, in the request of this name.
     pub(crate) fn named(app: &App, error: Error, request_id: RequestId) -> Self {
-        Self { error, request_id, app: app.clone() }
+        Self { error, request_id, app: app.clone(), repeats: false }
+    }
+
+    /// The same, whose words may repeat what was sent: nobody but its sender sees them.
+    pub(crate) fn repeating(self) -> Self {
+        Self { repeats: true, ..self }
     }
 }
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        self.app.service.note_refusal_of(&self.request_id, &self.error, None);
+        if self.repeats {
+            let kept = Error::Malformed("the body cannot be read; its sender was told where".to_owned());
+            self.app.service.note_refusal_of(&self.request_id, &kept, None, None);
+        } else {
+            self.app.service.note_refusal_of(&self.request_id, &self.error, None, None);
+        }
         problem_response(&self.error, self.request_id, &self.app.errors_base)
     }
 }
