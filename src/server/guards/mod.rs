@@ -58,11 +58,11 @@ pub struct Policy {
 impl Policy {
     /// A guard like `base` that asks for this, and for tokens for all of `audiences`.
     #[must_use]
-    pub fn guard(&self, base: &Guard, audiences: Vec<Arc<str>>) -> Guard {
+    pub fn guard(&self, base: &Guard, audiences: &[Arc<str>]) -> Guard {
         let base = match audiences.is_empty() {
             // No rule covers the request, which is going to be refused.
             true => base.clone().any_audience(),
-            false => base.clone().audiences(audiences),
+            false => base.clone().audiences(audiences.iter().cloned()),
         };
         let mut guard = base.allowlist(self.allowlist.clone()).shadow(self.shadow.iter().copied());
         if !self.scopes.is_empty() {

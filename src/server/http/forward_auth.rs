@@ -31,8 +31,7 @@ pub(super) async fn by_query(State(app): State<App>, request: Request) -> Respon
         // A mistake of whoever wrote the proxy's configuration: never folded, so that it is seen.
         Err(error) => return Fault::new(&app, error).into_response(),
     };
-    let guard = guard_of(&app, &asked.policy, audiences);
-    let answer = decide(&app, &guard, request.headers(), peer(&request), Ok);
+    let answer = decide(&app, &asked.policy, audiences, request.headers(), peer(&request), Ok);
     if asked.for_nginx { folded(answer) } else { answer }
 }
 
@@ -67,7 +66,7 @@ pub(super) async fn by_guard(State(app): State<App>, request: Request) -> Respon
         true => Ok(token),
         false => Err(Refusal::NoRule { method: guarded.method.to_string(), path: guarded.path.clone() }),
     };
-    decide(&app, &guard_of(&app, policy, audiences), request.headers(), peer, rule)
+    decide(&app, policy, audiences, request.headers(), peer, rule)
 }
 
 fn peer(request: &Request) -> Option<IpAddr> {
@@ -80,23 +79,23 @@ fn audiences(app: &App, policy: &Policy) -> Result<Vec<Arc<str>>, Error> {
     Ok(policy.audience.clone().map_or(of_scopes, |audience| vec![audience]))
 }
 
-/// The guard of a policy, which points a request without credentials to the metadata of the API that it is for.
-fn guard_of(app: &App, policy: &Policy, audiences: Vec<Arc<str>>) -> Guard {
-    let api = audiences.iter().find(|audience| app.service.protected_resource(audience).is_some()).cloned();
-    let guard = policy.guard(&app.guard, audiences);
-    match api {
-        Some(api) => guard.resource_metadata(well_known::protected_resource_of(app, &api)),
+/// The same guard, which points a request without credentials to the metadata of the API that it is for.
+fn pointing_to_metadata(app: &App, guard: Guard, audiences: &[Arc<str>]) -> Guard {
+    match audiences.iter().find(|audience| app.service.protected_resource(audience).is_some()) {
+        Some(api) => guard.resource_metadata(well_known::protected_resource_of(app, api)),
         None => guard,
     }
 }
 
 fn decide(
     app: &App,
-    guard: &Guard,
+    policy: &Policy,
+    audiences: Vec<Arc<str>>,
     headers: &HeaderMap,
     peer: Option<IpAddr>,
     rule: impl FnOnce(AccessToken) -> Result<AccessToken, Refusal>,
 ) -> Response {
+    let guard = policy.guard(&app.guard, &audiences);
     // The query is the proxy's, and has been read.
     let decided = guard.decide(&Uri::from_static("/"), headers, peer).and_then(|(token, source)| {
         let client_id = Some(token.client_id().to_owned());
@@ -107,6 +106,10 @@ fn decide(
         Err(refused) => {
             let (reason, request_id) = (refused.reason(), app.service.request_id());
             let id = HeaderValue::try_from(request_id.as_str());
+            let guard = match refused.refusal {
+                Refusal::NoCredentials => pointing_to_metadata(app, guard, &audiences),
+                _ => guard,
+            };
             let mut response: Response = guard.answer(refused, request_id);
             let headers = response.headers_mut();
             headers.insert(REASON, HeaderValue::from_static(reason.as_str()));

@@ -79,8 +79,7 @@ fn network(ip: IpAddr) -> IpAddr {
 
 impl Service {
     /// What was revoked since `since` (not known here: all of it), at once where there is something to tell: an entry,
-    /// or another key set. Else when there is, or after `wait`, or when the service stops. The second value is the
-    /// entity tag of the key set.
+    /// or another key set. Else when there is, or after `wait`, or when the service stops.
     pub async fn revocation_feed(&self, since: Option<&str>, wait: Duration, from: IpAddr) -> FeedAnswer {
         let (mut news, mut keys) = (self.revocations.subscribe(), self.keys.subscribe());
         let known = since.and_then(|cursor| self.revocations.position(cursor));
