@@ -127,8 +127,37 @@ impl Deadline {
         Self(now.checked_add(span).unwrap_or(now + Duration::from_secs(366 * 24 * 3600)))
     }
 
+    /// How long it is until then; zero once the point has come.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(tokio::time::Instant::now())
+    }
+
     /// Waits until the point has come.
     pub async fn reached(self) {
         tokio::time::sleep_until(self.0).await;
+    }
+}
+
+/// How long ago something was, by the monotonic clock, which nobody sets back.
+#[cfg(any(feature = "client", feature = "resource"))]
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(tokio::time::Instant);
+
+#[cfg(any(feature = "client", feature = "resource"))]
+impl Stopwatch {
+    /// Begins now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+    pub fn start() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+
+    /// How long ago it began.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+    pub fn elapsed(self) -> Duration {
+        tokio::time::Instant::now().saturating_duration_since(self.0)
     }
 }

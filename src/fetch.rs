@@ -89,6 +89,17 @@ pub(crate) fn unix_client(socket: &std::path::Path) -> Result<reqwest::Client, F
     build(|builder| builder.unix_socket(socket).no_proxy())
 }
 
+/// The same, with what `with` adds; redirects stay unfollowed, whatever it says.
+///
+/// # Errors
+/// As [`http_client`].
+#[cfg(feature = "client")]
+pub(crate) fn http_client_with(
+    with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<reqwest::Client, FetchError> {
+    build(|builder| with(builder).redirect(reqwest::redirect::Policy::none()))
+}
+
 fn build(with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Result<reqwest::Client, FetchError> {
     let fail = |why: String| FetchError::Unreachable { url: "the network".to_owned(), why };
     // Named outright: the process-wide provider belongs to the program that embeds this library.

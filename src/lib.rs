@@ -3,7 +3,7 @@
 //! | for | feature | start at |
 //! |---|---|---|
 //! | guarding routes with its tokens | `resource` | [`resource::Guard`] |
-//! | fetching tokens | `client` | [`client::TokenClient`] |
+//! | fetching tokens | `client` | [`client::TokenSource`] |
 //! | running the service | `server` (default) | the `mintage` program, [`server::Server`] |
 //!
 //! The modules below the features are the vocabulary that all sides share; it does no I/O and has no time of its own.

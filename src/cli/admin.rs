@@ -110,7 +110,7 @@ impl Admin {
             source = current.source();
         }
         let socket = self.socket.display();
-        Failure(match kind {
+        Failure::new(match kind {
             Some(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => format!(
                 "no server is running here: nothing listens on {socket}. Start one with `mintage serve`; \
                  if it runs elsewhere, name its socket with --socket"
@@ -125,10 +125,10 @@ impl Admin {
 
 fn refused(status: u16, body: &[u8]) -> Failure {
     match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) if problem.errors.is_empty() => Failure(problem.detail),
-        Ok(problem) => Failure(
+        Ok(problem) if problem.errors.is_empty() => Failure::new(problem.detail),
+        Ok(problem) => Failure::new(
             problem.errors.iter().map(|e| format!("{}: {}", e.field, e.detail)).collect::<Vec<_>>().join("\n       "),
         ),
-        Err(_) => Failure(format!("the server refused with status {status}")),
+        Err(_) => Failure::new(format!("the server refused with status {status}")),
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn edited(
         return Ok(None);
     }
     if let Some(both) = add.iter().find(|one| remove.contains(one)) {
-        return Err(Failure(format!("the {what} {both} cannot be both added and taken away")));
+        return Err(Failure::new(format!("the {what} {both} cannot be both added and taken away")));
     }
     if let Some(absent) = remove.iter().find(|one| !list.contains(one)) {
         return Err(missing(what, absent, list));
@@ -27,5 +27,5 @@ pub(super) fn edited(
 pub(super) fn missing<'a>(what: &str, absent: &str, list: impl IntoIterator<Item = &'a String>) -> Failure {
     let there: Vec<_> = list.into_iter().map(String::as_str).collect();
     let there = if there.is_empty() { "none".to_owned() } else { there.join(" ") };
-    Failure(format!("the {what} {absent} is not there to be taken away; there is: {there}"))
+    Failure::new(format!("the {what} {absent} is not there to be taken away; there is: {there}"))
 }

@@ -79,7 +79,7 @@ impl Check {
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let token = read_token(&arguments.token)?;
-    let jws = CompactJws::parse(&token).map_err(|error| Failure(format!("this is no token: {error}")))?;
+    let jws = CompactJws::parse(&token).map_err(|error| Failure::new(format!("this is no token: {error}")))?;
     let (keys, issuer) = keys(global, &arguments).await?;
     let mut checks = Vec::new();
     if !arguments.signature_only {
@@ -128,14 +128,14 @@ async fn keys(global: &Global, arguments: &Arguments) -> Result<(Vec<u8>, Option
         }
     };
     if !source.starts_with("http://") && !source.starts_with("https://") {
-        let bytes = std::fs::read(Path::new(&source)).map_err(|error| Failure(format!("{source}: {error}")))?;
+        let bytes = std::fs::read(Path::new(&source)).map_err(|error| Failure::new(format!("{source}: {error}")))?;
         return Ok((bytes, issuer));
     }
     let response = http_client()?.get(&source).send().await.map_err(|_| {
-        Failure(format!("the keys at {source} could not be fetched; name a file or another URL with --jwks"))
+        Failure::new(format!("the keys at {source} could not be fetched; name a file or another URL with --jwks"))
     })?;
     if !response.status().is_success() {
-        return Err(Failure(format!("the keys at {source} were answered with {}", response.status().as_u16())));
+        return Err(Failure::new(format!("the keys at {source} were answered with {}", response.status().as_u16())));
     }
     Ok((read_bounded(response, MAX_JWKS).await?, issuer))
 }

@@ -1,7 +1,7 @@
 //! The command line: one file a command.
 //!
-//! Responsible for: arguments, what is printed, exit codes (0 done, 1 failed, 2 wrong usage). Never: deciding; it asks
-//! the server over the admin socket, and a token endpoint through `client`.
+//! Responsible for: arguments, what is printed, exit codes (0 done, 1 failed, 2 wrong usage, of a token request also 3
+//! refused and 4 not now). Never: deciding; it asks the server over the admin socket, and a token endpoint through `client`.
 
 mod admin;
 mod api;
@@ -13,6 +13,7 @@ mod inspect;
 mod key;
 mod output;
 mod serve;
+mod source;
 mod token;
 
 use std::path::PathBuf;
@@ -22,26 +23,40 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::server::config::{Config, ConfigError, Overrides, load};
 
-/// Why a command failed, in words for a person.
+/// Why a command failed, in words for a person, and in a number for a script.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Failure(String);
+#[error("{why}")]
+struct Failure {
+    why: String,
+    code: u8,
+}
 
 impl Failure {
+    /// Exit code 1.
     fn new(why: impl ToString) -> Self {
-        Self(why.to_string())
+        Self { why: why.to_string(), code: 1 }
+    }
+
+    /// Arguments that make no sense together.
+    fn usage(why: impl ToString) -> Self {
+        Self { code: 2, ..Self::new(why) }
     }
 }
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self(format!("the configuration cannot be used:\n{error}"))
+        Self::new(format!("the configuration cannot be used:\n{error}"))
     }
 }
 
 impl From<crate::client::Error> for Failure {
     fn from(error: crate::client::Error) -> Self {
-        Self::new(error)
+        let code = match &error {
+            error if error.is_retryable() => 4,
+            crate::client::Error::Refused { .. } => 3,
+            _ => 1,
+        };
+        Self { code, ..Self::new(error) }
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
 /// Prints why a command failed to stderr.
 pub(super) fn fail(failure: &Failure) -> ExitCode {
     note(&format!("error: {failure}"));
-    ExitCode::FAILURE
+    ExitCode::from(failure.code)
 }
 
 /// Prints a line to stderr: for the person, not for the program that reads stdout.

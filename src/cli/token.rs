@@ -1,18 +1,18 @@
 //! `mintage token get|explain|inspect`
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::client::{Credentials, Endpoint, TokenClient, TokenRequest};
-use crate::scope::ScopeSet;
+use crate::client::Token;
+use crate::clock::UnixTime;
 
-use super::{Failure, Global, explain, inspect, output};
+use super::{Failure, Global, explain, inspect, output, source};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Fetch a token and print it, and nothing else
     ///
-    /// The credentials come from MINTAGE_CLIENT_ID and MINTAGE_CLIENT_SECRET, or from a file.
+    /// The credentials come from MINTAGE_CLIENT_ID and MINTAGE_CLIENT_SECRET, or from a file. Exit codes: 0 a token;
+    /// 2 wrong usage; 3 refused: asking again changes nothing; 4 not now: try again later; 1 anything else.
     Get(Get),
     /// Say what a guarded route would decide about a token and why, check by check; the exit code is 0 only if it
     /// would be let through
@@ -24,28 +24,10 @@ pub(super) enum Command {
 #[derive(Debug, clap::Args)]
 pub(super) struct Get {
     #[command(flatten)]
-    from: From,
-    /// A scope to ask for; as often as there are scopes. Unless set: all that the
-    /// client was granted, but mintage: scopes only if it has no others or --resource names the issuer
-    #[arg(long = "scope", value_name = "SCOPE")]
-    scopes: Vec<String>,
-    /// The identifier of the API it is to be for; as often as there are APIs
-    #[arg(long = "resource", value_name = "URI")]
-    resources: Vec<String>,
-    /// Read the credentials from FILE: JSON, as `mintage client create --json` prints it
-    #[arg(long, value_name = "FILE")]
-    credentials: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
-struct From {
-    /// The issuer; its token endpoint is read from its metadata
-    #[arg(long, value_name = "URL")]
-    issuer: Option<String>,
-    /// The token endpoint
-    #[arg(long, value_name = "URL")]
-    token_url: Option<String>,
+    source: source::Arguments,
+    /// Print a whole header, `Authorization: Bearer …`, for pasting: curl -H "$(mintage token get --header …)"
+    #[arg(long, conflicts_with = "json")]
+    header: bool,
 }
 
 pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
@@ -57,22 +39,41 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
 }
 
 async fn fetch(global: &Global, get: Get) -> Result<ExitCode, Failure> {
-    let endpoint = match (get.from.issuer, get.from.token_url) {
-        (Some(issuer), _) => Endpoint::Issuer(issuer),
-        (None, Some(url)) => Endpoint::TokenUrl(url),
-        (None, None) => return Err(Failure::new("name the issuer with --issuer, or the endpoint with --token-url")),
+    let Some(source) = get.source.source() else {
+        return Err(Failure::usage("name the issuer with --issuer, or the endpoint with --token-url"));
     };
-    let credentials = match &get.credentials {
-        Some(path) => Credentials::from_file(path)?,
-        None => Credentials::from_env()?,
-    };
-    let scopes = ScopeSet::parse(&get.scopes.join(" ")).map_err(Failure::new)?;
-    let request = TokenRequest { scopes, resources: get.resources };
-    let token = TokenClient::connect(&endpoint).await?.fetch(&credentials, &request).await?;
+    let token = source.build()?.token().await?;
     if global.json {
-        output::json(&token)?;
+        output::json(&Answer::from(&token))?;
+    } else if get.header {
+        output::line(&format!("Authorization: Bearer {}", token.reveal()))?;
     } else {
-        output::line(&token.access_token)?;
+        output::line(token.reveal())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `--json` prints: the answer of the endpoint, and when the token ends by the clock of this machine.
+#[derive(serde::Serialize)]
+struct Answer<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: u64,
+    expires_at: UnixTime,
+    scope: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_in: Option<u64>,
+}
+
+impl<'a> From<&'a Token> for Answer<'a> {
+    fn from(token: &'a Token) -> Self {
+        Self {
+            access_token: token.reveal(),
+            token_type: "Bearer",
+            expires_in: token.lifetime().as_secs(),
+            expires_at: token.expires_at(),
+            scope: token.scope(),
+            refresh_in: token.refresh_in().map(|span| span.as_secs()),
+        }
+    }
 }

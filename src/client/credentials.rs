@@ -1,17 +1,19 @@
 //! A client's id and secret, and where they come from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
+use crate::crypto::{Sha256, sha256_parts};
 use crate::secret::ClientSecret;
 
 use super::Error;
 
 /// The environment variable of the id.
-pub(super) const ID_VARIABLE: &str = "MINTAGE_CLIENT_ID";
+const ID_VARIABLE: &str = "MINTAGE_CLIENT_ID";
 /// The environment variable of the secret.
-pub(super) const SECRET_VARIABLE: &str = "MINTAGE_CLIENT_SECRET";
+const SECRET_VARIABLE: &str = "MINTAGE_CLIENT_SECRET";
 
 /// A client's id and secret.
 #[derive(Clone, Debug)]
@@ -25,10 +27,16 @@ pub struct Credentials {
 #[derive(Deserialize)]
 struct File {
     client_id: String,
-    client_secret: String,
+    client_secret: Zeroizing<String>,
 }
 
 impl Credentials {
+    /// These.
+    #[must_use]
+    pub fn new(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
+        Self { client_id: client_id.into(), client_secret: client_secret.into().into() }
+    }
+
     /// Those of `MINTAGE_CLIENT_ID` and `MINTAGE_CLIENT_SECRET`.
     ///
     /// # Errors
@@ -38,7 +46,7 @@ impl Credentials {
         match (read(ID_VARIABLE), read(SECRET_VARIABLE)) {
             (Some(client_id), Some(secret)) => Ok(Self { client_id, client_secret: secret.into() }),
             _ => Err(Error::Credentials(format!(
-                "no credentials: set {ID_VARIABLE} and {SECRET_VARIABLE}, or name a file that has them (--credentials)"
+                "no credentials: set {ID_VARIABLE} and {SECRET_VARIABLE}, or name a file that has them"
             ))),
         }
     }
@@ -48,10 +56,97 @@ impl Credentials {
     /// # Errors
     /// [`Error::Credentials`] where it cannot be read; never repeats what is in it.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let fail = |why: String| Error::Credentials(format!("the credentials file {}: {why}", path.display()));
-        let text = zeroize::Zeroizing::new(std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?);
+        let fail = |why: &str| Error::Credentials(format!("the credentials file {}: {why}", path.display()));
+        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| fail(&error.to_string()))?);
         let file: File = serde_json::from_str(&text)
-            .map_err(|_| fail("it is not a JSON object with client_id and client_secret".to_owned()))?;
-        Ok(Self { client_id: file.client_id, client_secret: file.client_secret.into() })
+            .map_err(|_| fail("it is not a JSON object with client_id and client_secret"))?;
+        if file.client_id.is_empty() || file.client_secret.is_empty() {
+            return Err(fail("client_id or client_secret is empty"));
+        }
+        Ok(Self { client_id: file.client_id, client_secret: ClientSecret::from(file.client_secret.to_string()) })
+    }
+
+    /// Stands for both without telling either.
+    fn fingerprint(&self) -> Sha256 {
+        sha256_parts(&[self.client_id.as_bytes(), &[0], self.client_secret.reveal().as_bytes()])
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.fingerprint() == other.fingerprint()
+    }
+}
+
+/// Where a source has its credentials from.
+#[derive(Clone, Debug)]
+pub(super) enum CredentialSource {
+    /// They do not change.
+    Given(Credentials),
+    /// A file that may be replaced while it is used.
+    File(PathBuf),
+}
+
+/// Which client a token is kept for. Two sources that know the same `client_id` with another secret share nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Identity {
+    Given(Sha256),
+    File(PathBuf),
+}
+
+impl CredentialSource {
+    pub(super) fn identity(&self) -> Identity {
+        match self {
+            Self::Given(credentials) => Identity::Given(credentials.fingerprint()),
+            Self::File(path) => Identity::File(path.clone()),
+        }
+    }
+}
+
+/// The credentials in use, and whether there are newer ones.
+#[derive(Debug)]
+pub(super) struct Current {
+    source: CredentialSource,
+    known: Option<Credentials>,
+    /// Said once.
+    complained: bool,
+}
+
+impl Current {
+    pub(super) const fn of(source: CredentialSource) -> Self {
+        Self { source, known: None, complained: false }
+    }
+
+    /// Reads a file anew. One that is half written, or away for a moment, is no reason to forget what was good.
+    pub(super) async fn get(&mut self) -> Result<Credentials, Error> {
+        let path = match &self.source {
+            CredentialSource::Given(credentials) => return Ok(credentials.clone()),
+            CredentialSource::File(path) => path.clone(),
+        };
+        let read = tokio::task::spawn_blocking(move || Credentials::from_file(&path)).await;
+        match read.unwrap_or_else(|_| Err(Error::Credentials("the credentials file could not be read".to_owned()))) {
+            Ok(credentials) => {
+                self.complained = false;
+                Ok(self.known.insert(credentials).clone())
+            }
+            Err(error) => {
+                let Some(known) = self.known.clone() else { return Err(error) };
+                if !std::mem::replace(&mut self.complained, true) {
+                    tracing::warn!(%error, "going on with the credentials that were read before");
+                }
+                Ok(known)
+            }
+        }
+    }
+
+    /// Whether the file has others than those that were read last.
+    pub(super) async fn have_changed(&mut self) -> bool {
+        if matches!(self.source, CredentialSource::Given(_)) {
+            return false;
+        }
+        let before = self.known.clone();
+        match (before, self.get().await) {
+            (Some(before), Ok(now)) => !before.is_same(&now),
+            (None, Ok(_)) => true,
+            (_, Err(_)) => false,
+        }
     }
 }

@@ -97,6 +97,8 @@ pub struct DiscoveredMetadata {
     pub issuer: String,
     /// Where tokens are.
     pub token_endpoint: Option<String>,
+    /// How clients can authenticate there; Basic where nothing is said.
+    pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// Where keys are.
     pub jwks_uri: Option<String>,
     /// Where revocations are published: a member of our own.

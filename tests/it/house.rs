@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("api", &["clock", "secret"]),
     ("jose", &["clock", "crypto", "scope", "source_ip"]),
     ("fetch", &["oauth"]),
-    ("client", &["fetch", "oauth", "scope", "secret"]),
+    ("client", &["backoff", "clock", "crypto", "fetch", "oauth", "scope", "secret"]),
     (
         "resource",
         &["backoff", "clock", "crypto", "fetch", "id", "jose", "oauth", "problem", "reason", "scope", "source_ip"],

@@ -38,6 +38,7 @@ mod process;
 mod properties;
 mod raw;
 mod revoke;
+mod source;
 mod store_contract;
 mod token;
 mod vectors;

@@ -1,0 +1,201 @@
+//! Reading the answers of a token endpoint: a token, or why there is none.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use serde::Deserialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::clock::UnixTime;
+use crate::oauth::basic;
+
+use super::{Credentials, Error};
+
+/// The longest text of a server that is repeated.
+const MAX_SAID: usize = 500;
+/// However long a server wants to be left alone: it may have been set right since.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// A token as it came.
+pub(super) struct Answer {
+    pub(super) text: Zeroizing<String>,
+    pub(super) authorization: HeaderValue,
+    pub(super) scope: String,
+    pub(super) expires_in: Option<Value>,
+    pub(super) refresh_in: Option<Duration>,
+}
+
+/// RFC 6749 §5.1, with `refresh_in` of our own. Members that are a hint alone may have any shape.
+#[derive(Deserialize)]
+struct Granted {
+    access_token: Zeroizing<String>,
+    token_type: String,
+    expires_in: Option<Value>,
+    scope: Option<Value>,
+    refresh_in: Option<Value>,
+}
+
+/// RFC 6749 §5.2, with `request_id` of our own.
+#[derive(Default, Deserialize)]
+struct Refusal {
+    error: Option<Value>,
+    error_description: Option<Value>,
+    request_id: Option<Value>,
+}
+
+/// Reads an answer of 200.
+pub(super) fn granted(url: &str, body: &[u8]) -> Result<Answer, Error> {
+    let fail = |why: &str| Error::BadAnswer { url: url.to_owned(), why: why.to_owned() };
+    let granted: Granted =
+        serde_json::from_slice(body).map_err(|_| fail("it is not a JSON object with access_token and token_type"))?;
+    if !granted.token_type.eq_ignore_ascii_case("bearer") {
+        return Err(fail("its token_type is not Bearer"));
+    }
+    // A b64token (RFC 6750 §2.1), by which nothing else can be put into the header.
+    let in_token = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+    if granted.access_token.is_empty() || !granted.access_token.bytes().all(in_token) {
+        return Err(fail("its access_token has characters that no Authorization header can carry, or none at all"));
+    }
+    let value = Zeroizing::new(format!("Bearer {}", granted.access_token.as_str()));
+    let mut authorization = HeaderValue::from_str(&value).map_err(|_| fail("its access_token fits no header"))?;
+    authorization.set_sensitive(true);
+    Ok(Answer {
+        text: granted.access_token,
+        authorization,
+        scope: granted.scope.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(),
+        expires_in: granted.expires_in,
+        refresh_in: granted.refresh_in.as_ref().and_then(Value::as_u64).map(Duration::from_secs),
+    })
+}
+
+/// Reads any other answer.
+pub(super) fn refused(
+    url: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    sent: &Credentials,
+    now: UnixTime,
+) -> Error {
+    if status.is_redirection() {
+        let why = "it is a redirect, and credentials follow none; name the address that it leads to".to_owned();
+        return Error::BadAnswer { url: url.to_owned(), why };
+    }
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    let said = |value: Option<Value>| value.as_ref().and_then(Value::as_str).map(|text| repeatable(text, sent));
+    Error::Refused {
+        status: status.as_u16(),
+        error: said(refusal.error).unwrap_or_else(|| "no OAuth error code".to_owned()),
+        description: said(refusal.error_description),
+        request_id: said(refusal.request_id),
+        retry_after: retry_after(headers, now),
+    }
+}
+
+/// What a server says, fit for a log: not for ever, in one line, and not our own secret.
+fn repeatable(text: &str, sent: &Credentials) -> String {
+    let authorization = basic::encode(&sent.client_id, &sent.client_secret);
+    let encoded = authorization.trim_start_matches("Basic ");
+    let percent: String = url::form_urlencoded::byte_serialize(sent.client_secret.reveal().as_bytes()).collect();
+    if [sent.client_secret.reveal(), encoded, &percent]
+        .into_iter()
+        .any(|secret| !secret.is_empty() && text.contains(secret))
+    {
+        return "(left out: it repeats the client secret)".to_owned();
+    }
+    let mut line: String = text.chars().take(MAX_SAID).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(MAX_SAID).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// `Retry-After`: seconds, or a date (RFC 9110 §10.2.3).
+fn retry_after(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wanted = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) => LONGEST_RETRY_AFTER,
+        Err(_) => {
+            let date = jiff::fmt::rfc2822::parse(value).ok()?;
+            UnixTime::from_seconds(date.timestamp().as_second()).since(now)
+        }
+    };
+    Some(wanted.min(LONGEST_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials() -> Credentials {
+        Credentials::new("billing", "s3cret/+ of mine")
+    }
+
+    #[test]
+    fn a_server_that_repeats_the_secret_is_not_repeated() {
+        let sent = credentials();
+        let basic = basic::encode(&sent.client_id, &sent.client_secret);
+        for echo in ["s3cret/+ of mine", "client_secret=s3cret%2F%2B+of+mine", basic.as_str()] {
+            let body = serde_json::json!({"error": "invalid_client", "error_description": format!("you sent {echo}")});
+            let error = refused(
+                "http://x",
+                StatusCode::UNAUTHORIZED,
+                &HeaderMap::new(),
+                body.to_string().as_bytes(),
+                &sent,
+                UnixTime::from_seconds(0),
+            );
+            for text in [error.to_string(), format!("{error:?}")] {
+                assert!(!text.contains("s3cret"), "{text}");
+                assert!(!text.contains(basic.trim_start_matches("Basic ")), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_is_one_line_and_bounded() {
+        let said = repeatable(&format!("a\r\nb{}", "x".repeat(10_000)), &credentials());
+        assert!(said.starts_with("a  bx") && said.chars().count() == MAX_SAID + 1);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = UnixTime::from_seconds(1_445_412_470);
+        for (value, seconds) in [
+            ("5", Some(5)),
+            ("0", Some(0)),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(10)),
+            ("Wed, 21 Oct 2015 07:27:00 GMT", Some(0)),
+            ("99999999", Some(3600)),
+            ("99999999999999999999999999", Some(3600)),
+            ("-5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
+            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{value}");
+        }
+    }
+
+    #[test]
+    fn only_a_bearer_token_that_fits_the_header_is_one() {
+        for bad in [
+            r#"{"token_type":"Bearer"}"#,
+            r#"{"access_token":"a"}"#,
+            r#"{"access_token":"","token_type":"Bearer"}"#,
+            r#"{"access_token":"a b","token_type":"Bearer"}"#,
+            r#"{"access_token":"a\r\nX-Admin: yes","token_type":"Bearer"}"#,
+            r#"{"access_token":"a","token_type":"mac"}"#,
+            r#"{"access_token":"a","token_type":"Bearer""#,
+            "<html>",
+            "",
+        ] {
+            assert!(matches!(granted("http://x", bad.as_bytes()), Err(Error::BadAnswer { .. })), "{bad}");
+        }
+        let odd = r#"{"access_token":"a","token_type":"bearer","scope":["x"],"refresh_in":"soon","expires_in":{}}"#;
+        assert!(granted("http://x", odd.as_bytes()).is_ok());
+    }
+}

@@ -1,0 +1,66 @@
+//! Tokens by what they are for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::credentials::Identity;
+use super::endpoint::AuthMethod;
+use super::entry::Entry;
+use super::{Endpoint, TokenRequest};
+
+/// The most kinds of tokens that are kept, unless set otherwise.
+const DEFAULT_CAPACITY: u64 = 10_000;
+/// As long as any token is believed: what was not asked for in the meantime has nothing to hand out.
+const IDLE: Duration = Duration::from_secs(25 * 3600);
+
+/// The tokens of one or several [`TokenSource`](super::TokenSource)s: one for each token endpoint, client, set of scopes
+/// and set of resources, with one request in flight for each.
+///
+/// Every source has one of its own unless it is given another's. Sources that share one also share the way to the
+/// endpoint: the first that asks for a token fetches it for all.
+#[derive(Clone, Debug)]
+pub struct TokenCache(moka::sync::Cache<Key, Arc<Entry>>);
+
+/// What a token is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    endpoint: Endpoint,
+    method: Option<AuthMethod>,
+    client: Identity,
+    /// In order of their names.
+    scopes: String,
+    /// In order, each once.
+    resources: Vec<String>,
+}
+
+impl Key {
+    pub(super) fn new(
+        endpoint: &Endpoint,
+        method: Option<AuthMethod>,
+        client: Identity,
+        request: &TokenRequest,
+    ) -> Self {
+        let mut resources = request.resources.clone();
+        resources.sort();
+        resources.dedup();
+        Self { endpoint: endpoint.clone(), method, client, scopes: request.scopes.to_string(), resources }
+    }
+}
+
+impl Default for TokenCache {
+    fn default() -> Self {
+        Self::with_capacity(DEFAULT_CAPACITY)
+    }
+}
+
+impl TokenCache {
+    /// A cache for so many kinds of tokens; beyond it, what is asked for least is let go.
+    #[must_use]
+    pub fn with_capacity(kinds: u64) -> Self {
+        Self(moka::sync::Cache::builder().max_capacity(kinds).time_to_idle(IDLE).build())
+    }
+
+    pub(super) fn entry(&self, key: Key, make: impl FnOnce() -> Entry) -> Arc<Entry> {
+        self.0.get_with(key, || Arc::new(make()))
+    }
+}

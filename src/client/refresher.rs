@@ -1,0 +1,166 @@
+//! The task that fetches a token ahead of the end of the one at hand.
+
+use std::time::Duration;
+
+use crate::backoff::{Backoff, fraction};
+use crate::clock::{Deadline, Stopwatch};
+
+use super::credentials::Current;
+use super::entry::Shared;
+use super::schedule::{lead, lifetime_of, renew_after};
+use super::token::Inner;
+use super::{Error, Token};
+
+/// However long there is nothing to do, so often the task looks whether the credentials are still those of the file, and
+/// whether the machine slept through a renewal.
+const LOOK: Duration = Duration::from_secs(10);
+/// The bounds of the first pause after a failure, a quarter of the lead within them, and of the longest.
+const FIRST_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// For how long a refusal (400, 401, 403) is the answer to all who ask; then the next of them has the endpoint asked.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+/// For any request, whatever the HTTP client says that its builder was given.
+const LONGEST_REQUEST: Duration = Duration::from_secs(60);
+
+/// What the task waits for.
+#[derive(Debug)]
+enum Next {
+    /// The time to renew the token at hand, or somebody who needs another.
+    Renewal,
+    /// The end of a pause.
+    Retry(Deadline),
+    /// Somebody who asks, after a refusal, or for a token of too short a life.
+    Demand,
+}
+
+/// Renews the token until it is dropped, or until nobody asks for it any more.
+pub(super) async fn run(shared: &Shared) {
+    let endpoint = shared.endpoint.configured();
+    let mut credentials = Current::of(shared.credentials.clone());
+    let mut backoff = backoff(None);
+    let mut next = match shared.last_failure() {
+        // Another task than this one failed, and its runtime ended.
+        Some(failed) if !failed.error.is_refusal() => Next::Retry(failed.not_before),
+        Some(_) => Next::Demand,
+        None => Next::Renewal,
+    };
+    loop {
+        wait(&next, shared, &mut credentials).await;
+        if !shared.is_worth_renewing() {
+            return;
+        }
+        shared.begin();
+        let had_failed = shared.last_failure().is_some();
+        next = match fetch(shared, &mut credentials).await {
+            Ok(token) => {
+                if had_failed {
+                    tracing::info!(%endpoint, expires_at = %token.expires_at(), "the token endpoint gives tokens again");
+                }
+                backoff = self::backoff(Some(&token));
+                shared.succeeded(token);
+                Next::Renewal
+            }
+            Err(error) => {
+                if !had_failed {
+                    tracing::warn!(%endpoint, %error, has_token = shared.valid().is_some(), "no new token");
+                }
+                let (pause, then) = after(&error, &mut backoff, shared);
+                shared.failed(error, pause);
+                then
+            }
+        };
+        // A token that no source is kept for is not fetched again for its own sake.
+        if matches!(next, Next::Demand) && !shared.is_kept() {
+            return;
+        }
+    }
+}
+
+fn backoff(token: Option<&Token>) -> Backoff {
+    let (least, most) = FIRST_PAUSES;
+    Backoff::new(token.map_or(most, |token| (lead(token.lifetime()) / 4).clamp(least, most)), LONGEST_PAUSE)
+}
+
+/// For how long the endpoint is left alone, and what comes then.
+fn after(error: &Error, backoff: &mut Backoff, shared: &Shared) -> (Duration, Next) {
+    let asked_for = error.retry_after().unwrap_or_default();
+    // What asks all to come back at one moment is spread, too; but nobody comes sooner.
+    let asked_for = asked_for + fraction(asked_for / 10, &*shared.entropy);
+    if error.is_refusal() {
+        // One that was asked for ahead of its time leaves that time what it is.
+        let left = shared.valid().and_then(|token| token.until_renewal(shared.clock.now()));
+        let then = if left.is_some_and(|left| !left.is_zero()) { Next::Renewal } else { Next::Demand };
+        return (asked_for.max(REFUSED_FOR), then);
+    }
+    let pause = asked_for.max(backoff.next(&*shared.entropy));
+    (pause, Next::Retry(Deadline::after(pause)))
+}
+
+/// Waits until it is time to ask the endpoint.
+async fn wait(next: &Next, shared: &Shared, credentials: &mut Current) {
+    loop {
+        let pause = match next {
+            Next::Renewal => match shared.at_hand() {
+                _ if shared.is_wanted() => return,
+                None if shared.is_kept() => return,
+                None => LOOK,
+                Some(token) => match token.until_renewal(shared.clock.now()) {
+                    Some(left) if left.is_zero() => return,
+                    left => left.unwrap_or(LOOK),
+                },
+            },
+            Next::Retry(at) => match at.remaining() {
+                left if left.is_zero() => return,
+                left => left,
+            },
+            Next::Demand => LOOK,
+        };
+        let look = Deadline::after(pause.min(LOOK));
+        let told = tokio::select! {
+            () = look.reached() => false,
+            () = shared.wanted.notified() => true,
+        };
+        match next {
+            Next::Demand if told && may_ask(shared) => return,
+            Next::Demand | Next::Renewal if !told && credentials.have_changed().await => return,
+            _ => {}
+        }
+    }
+}
+
+/// Whether somebody needs a token, and the endpoint has been left alone for long enough.
+fn may_ask(shared: &Shared) -> bool {
+    shared.is_wanted() && shared.last_failure().is_none_or(|failed| failed.not_before.remaining().is_zero())
+}
+
+/// One token, and one more try where the server does not know credentials that have been replaced meanwhile.
+async fn fetch(shared: &Shared, credentials: &mut Current) -> Result<Token, Error> {
+    let used = credentials.get().await?;
+    let asked = (Stopwatch::start(), shared.clock.now());
+    let asking = async {
+        match shared.endpoint.fetch(&used, &shared.request).await {
+            Err(Error::Refused { status: 400 | 401, .. }) if credentials.have_changed().await => {
+                shared.endpoint.fetch(&credentials.get().await?, &shared.request).await
+            }
+            answer => answer,
+        }
+    };
+    let late = || {
+        Error::Fetch(crate::fetch::FetchError::Unreachable {
+            url: "the token endpoint".to_owned(),
+            why: format!("no answer within {LONGEST_REQUEST:?}"),
+        })
+    };
+    let answer = tokio::time::timeout(LONGEST_REQUEST, asking).await.unwrap_or_else(|_| Err(late()))?;
+    let lifetime = lifetime_of(answer.expires_in.as_ref());
+    Ok(Token::from(Inner {
+        renew_after: renew_after(lifetime, answer.refresh_in, &*shared.entropy),
+        refresh_in: answer.refresh_in,
+        text: answer.text,
+        authorization: answer.authorization,
+        scope: answer.scope,
+        lifetime,
+        asked: asked.0,
+        asked_at: asked.1,
+    }))
+}

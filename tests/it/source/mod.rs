@@ -1,0 +1,282 @@
+//! The token source, against an endpoint that does what a test tells it, on time that the test moves, and against the
+//! real service.
+
+mod herd;
+mod lifetimes;
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use mintage::client::{Credentials, TokenSource, TokenSourceBuilder};
+use mintage::clock::{ManualClock, UnixTime};
+use mintage::crypto::entropy::SeededEntropy;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+pub const NOW: i64 = 2_000_000_000;
+pub const SECRET: &str = "s3cret-of-billing";
+
+/// What the token endpoint answers.
+#[derive(Clone, Debug)]
+pub enum Say {
+    /// A token of its own each time, with these members besides.
+    Token(Value),
+    /// Status, headers, body.
+    This(u16, Vec<(&'static str, String)>, String),
+    /// Nothing, ever.
+    Hang,
+    /// 200, and half of a token response, and then the connection is closed.
+    Half,
+    /// This status, and a body without an end.
+    Endless(u16),
+}
+
+impl Say {
+    pub fn lives(seconds: u64) -> Self {
+        Self::Token(json!({"expires_in": seconds}))
+    }
+
+    pub fn refused(status: u16, error: &str) -> Self {
+        Self::This(status, vec![("content-type", "application/json".to_owned())], json!({"error": error}).to_string())
+    }
+
+    pub fn status(status: u16) -> Self {
+        Self::This(status, Vec::new(), String::new())
+    }
+
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        if let Self::This(_, headers, _) = &mut self {
+            headers.push((name, value.into()));
+        }
+        self
+    }
+}
+
+/// A request that was seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub path: String,
+    pub authorization: Option<String>,
+    pub body: String,
+}
+
+/// A token endpoint on a runtime, and so in a time, of its own.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub url: String,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    runtime: Option<Runtime>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    says: Mutex<Say>,
+    /// Said before that, once each.
+    first: Mutex<VecDeque<Say>>,
+    seen: Mutex<Vec<Seen>>,
+    answered: Mutex<usize>,
+    /// Whether answers are held back.
+    held: watch::Sender<bool>,
+}
+
+impl Endpoint {
+    pub fn new(say: Say) -> Self {
+        let shared = Arc::new(Shared {
+            says: Mutex::new(say),
+            first: Mutex::default(),
+            seen: Mutex::default(),
+            answered: Mutex::default(),
+            held: watch::Sender::new(false),
+        });
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut endpoint = Self { url: String::new(), address, shared, runtime: None };
+        endpoint.comes_up();
+        endpoint.url = format!("http://{}", endpoint.address);
+        endpoint
+    }
+
+    /// Listens (again) where it did.
+    pub fn comes_up(&mut self) {
+        let listener = TcpListener::bind(self.address).unwrap();
+        self.address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&self.shared));
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, app).await
+        });
+        self.runtime = Some(runtime);
+    }
+
+    /// Nobody listens any more, and connections are cut.
+    pub fn goes_down(&mut self) {
+        self.runtime.take().unwrap().shutdown_background();
+    }
+
+    pub fn says(&self, say: Say) {
+        *self.shared.says.lock().unwrap() = say;
+    }
+
+    /// Said once, before what is said otherwise.
+    pub fn says_first(&self, say: Say) {
+        self.shared.first.lock().unwrap().push_back(say);
+    }
+
+    pub fn hold(&self, held: bool) {
+        self.shared.held.send_replace(held);
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// How often a token was asked for.
+    pub fn asked(&self) -> usize {
+        self.seen().iter().filter(|seen| seen.path == "/token").count()
+    }
+
+    /// A source of its tokens, on `time`.
+    pub fn source(&self, time: &Time) -> TokenSourceBuilder {
+        TokenSource::token_url(format!("{}/token", self.url))
+            .credentials(Credentials::new("billing", SECRET))
+            .clock(Arc::clone(&time.clock) as _)
+            .entropy(Arc::new(SeededEntropy::new(7)))
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let authorization = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+    let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    let number = {
+        let mut seen = shared.seen.lock().unwrap();
+        seen.push(Seen { path, authorization, body });
+        seen.len()
+    };
+    let first = shared.first.lock().unwrap().pop_front();
+    let say = first.unwrap_or_else(|| shared.says.lock().unwrap().clone());
+    shared.held.subscribe().wait_for(|held| !held).await.unwrap();
+    *shared.answered.lock().unwrap() += 1;
+    let json =
+        |body: &Value| Response::builder().header("content-type", "application/json").body(body.to_string().into());
+    match say {
+        Say::Token(more) => {
+            let mut body = json!({"access_token": format!("token-{number}"), "token_type": "Bearer"});
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json(&body).unwrap()
+        }
+        Say::This(status, headers, body) => {
+            let mut response = Response::builder().status(status);
+            for (name, value) in headers {
+                response = response.header(name, value);
+            }
+            response.body(Body::from(body)).unwrap()
+        }
+        Say::Hang => std::future::pending().await,
+        Say::Half => {
+            let half = bytes::Bytes::from_static(br#"{"access_token":"half","tok"#);
+            Response::builder().header("content-length", "1000").body(Body::new(Frames(Some(half)))).unwrap()
+        }
+        Say::Endless(status) => Response::builder().status(status).body(Body::new(Frames(None))).unwrap(),
+    }
+}
+
+/// One frame and then a failure, or spaces without an end.
+struct Frames(Option<bytes::Bytes>);
+
+impl axum::body::HttpBody for Frames {
+    type Data = bytes::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, std::io::Error>>> {
+        let frame = match &mut self.0 {
+            Some(once) if once.is_empty() => Err(std::io::Error::other("cut")),
+            Some(once) => Ok(hyper::body::Frame::data(std::mem::take(once))),
+            None => Ok(hyper::body::Frame::data(bytes::Bytes::from_static(&[b' '; 64 * 1024]))),
+        };
+        std::task::Poll::Ready(Some(frame))
+    }
+}
+
+/// Time that the test moves: the clock, and tokio's timers. In a test with `start_paused`, which would otherwise let
+/// them run on while a request is on its way.
+#[derive(Debug)]
+pub struct Time {
+    pub clock: Arc<ManualClock>,
+    passed: Mutex<Duration>,
+    _stands: mpsc::Sender<()>,
+}
+
+impl Time {
+    pub fn stands() -> Self {
+        let (stands, until) = mpsc::channel();
+        // Tokio does not move time on by itself while something blocks.
+        drop(tokio::task::spawn_blocking(move || until.recv().is_ok()));
+        let clock = Arc::new(ManualClock::new(UnixTime::from_seconds(NOW)));
+        Self { clock, passed: Mutex::default(), _stands: stands }
+    }
+
+    /// Moves time on, at once.
+    pub async fn advance(&self, span: Duration) {
+        {
+            let mut passed = self.passed.lock().unwrap();
+            let before = passed.as_secs();
+            *passed += span;
+            self.clock.advance(Duration::from_secs(passed.as_secs() - before));
+        }
+        tokio::time::advance(span).await;
+        settle().await;
+    }
+
+    /// Moves time on second by second, with a moment for what happens in each.
+    pub async fn pass(&self, seconds: u64) {
+        for _ in 0..seconds {
+            self.advance(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// A moment of real time, in which what is on its way arrives.
+pub async fn settle() {
+    tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(2))).await.unwrap();
+}
+
+/// Waits, in real time, until something is so.
+pub async fn until(what: &str, so: impl Fn() -> bool) {
+    for _ in 0..2500 {
+        if so() {
+            return;
+        }
+        settle().await;
+    }
+    panic!("in five seconds it did not come about that {what}");
+}
+
+/// Whether a future is done when it is polled for the first time.
+pub fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
+}
