@@ -4,6 +4,7 @@
 //! refused and 4 not now). Never: deciding; it asks the server over the admin socket, and a token endpoint through `client`.
 
 mod admin;
+mod agent;
 mod api;
 mod client;
 mod config;
@@ -124,6 +125,8 @@ enum Command {
     /// Fetch a token, or look into one
     #[command(subcommand)]
     Token(token::Command),
+    /// Keep tokens fresh for programs in any language: over HTTP on this machine, in files, or for a program that it runs
+    Agent(agent::Arguments),
     /// Say why a request was refused, by the request_id of its answer
     Explain(explain::Request),
     /// Print completions for a shell
@@ -164,6 +167,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Client(command)) => client::run(global, command).await,
         Some(Command::Key(command)) => key::run(global, &command).await,
         Some(Command::Token(command)) => token::run(global, command).await,
+        Some(Command::Agent(arguments)) => agent::run(global, arguments).await,
         Some(Command::Explain(arguments)) => explain::request(global, &arguments).await,
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::client::{TokenSource, TokenSourceBuilder};
 
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "source")]
 pub(super) struct Arguments {
     /// The issuer; its token endpoint is read from its metadata
     #[arg(long, value_name = "URL", group = "endpoint")]
@@ -25,6 +26,15 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether nothing was said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.issuer.is_none()
+            && self.token_url.is_none()
+            && self.scopes.is_empty()
+            && self.resources.is_empty()
+            && self.credentials.is_none()
+    }
+
     /// The source that they describe; `None` where they name no endpoint.
     pub(super) fn source(self) -> Option<TokenSourceBuilder> {
         let mut source = match (self.issuer, self.token_url) {

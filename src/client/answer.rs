@@ -22,7 +22,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 pub(super) struct Answer {
     pub(super) text: Zeroizing<String>,
     pub(super) authorization: HeaderValue,
-    pub(super) scope: String,
+    pub(super) scope: Option<String>,
     pub(super) expires_in: Option<Value>,
     pub(super) refresh_in: Option<Duration>,
 }
@@ -64,7 +64,7 @@ pub(super) fn granted(url: &str, body: &[u8]) -> Result<Answer, Error> {
     Ok(Answer {
         text: granted.access_token,
         authorization,
-        scope: granted.scope.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(),
+        scope: granted.scope.as_ref().and_then(Value::as_str).map(str::to_owned),
         expires_in: granted.expires_in,
         refresh_in: granted.refresh_in.as_ref().and_then(Value::as_u64).map(Duration::from_secs),
     })

@@ -85,7 +85,7 @@ struct Forced {
 }
 
 /// How fetching a token goes, for a health route. Tells no secret.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Health {
     /// Whether there is a token that has not ended.
     pub valid: bool,

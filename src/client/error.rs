@@ -76,8 +76,9 @@ impl Error {
         matches!(self, Self::Refused { status, .. } if !passes(*status))
     }
 
-    /// For how long the server wants to be left alone.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    /// For how long the server wants to be left alone (`Retry-After`).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
             _ => None,

@@ -158,7 +158,8 @@ async fn fetch(shared: &Shared, credentials: &mut Current) -> Result<Token, Erro
         refresh_in: answer.refresh_in,
         text: answer.text,
         authorization: answer.authorization,
-        scope: answer.scope,
+        // Where it is left out, it is what was asked for (RFC 6749 §5.1).
+        scope: answer.scope.unwrap_or_else(|| shared.request.scopes.to_string()),
         lifetime,
         asked: asked.0,
         asked_at: asked.1,

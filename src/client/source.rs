@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -15,6 +16,9 @@ use super::credentials::CredentialSource;
 use super::endpoint::TokenEndpoint;
 use super::entry::{Entry, Health};
 use super::{AuthMethod, Credentials, Endpoint, Error, Token, TokenCache, TokenRequest};
+
+/// How often one who waits for a change asks for a token where there is no valid one.
+const ASK_EVERY: Duration = Duration::from_secs(60);
 
 /// Where a service has its tokens from: always a valid one, renewed in the background five minutes before it ends.
 ///
@@ -114,19 +118,21 @@ pub struct TokenChanges {
 
 impl TokenChanges {
     /// The next token: at first the one at hand, if there is one, and then each that is fetched. One that was fetched
-    /// between two calls and replaced by a newer is passed over. Cancel safe.
+    /// between two calls and replaced by a newer is passed over. Who waits here without a valid token counts as one who
+    /// asks, once a minute, so that a refusal that somebody mends is no end. Cancel safe.
     ///
     /// # Errors
     /// [`Error::NoRuntime`]. What else fails is tried again, and said by [`TokenSource::health`].
     pub async fn changed(&mut self) -> Result<Token, Error> {
-        self.main.ensure_running()?;
         if !std::mem::replace(&mut self.begun, true) {
             self.receiver.mark_changed();
         }
         loop {
+            self.main.ensure_running()?;
             // The sender lives as long as `main`.
-            drop(self.receiver.changed().await);
-            if let Some(token) = self.receiver.borrow_and_update().clone() {
+            if tokio::time::timeout(ASK_EVERY, self.receiver.changed()).await.is_err() {
+                drop(self.main.token().await);
+            } else if let Some(token) = self.receiver.borrow_and_update().clone() {
                 return Ok(token);
             }
         }

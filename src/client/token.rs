@@ -62,7 +62,7 @@ impl Token {
         self.0.authorization.clone()
     }
 
-    /// Its scopes, as the server named them; empty where it named none.
+    /// Its scopes, as the server named them, or those that were asked for where it named none.
     #[must_use]
     pub fn scope(&self) -> &str {
         &self.0.scope

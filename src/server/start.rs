@@ -172,7 +172,7 @@ impl Server {
         let admin = http::admin_routes(self.app);
         let tasks = vec![
             tokio::spawn(http::serve_tcp(self.listener, public, stopped.clone())),
-            tokio::spawn(http::serve_unix(self.socket, admin, stopped.clone())),
+            tokio::spawn(http::serve_unix(self.socket, http::MAX_ADMIN, admin, stopped.clone())),
             tokio::spawn(Arc::clone(&self.service).run_background(stopped)),
         ];
         Running { service: self.service, stop, tasks }

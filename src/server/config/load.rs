@@ -61,8 +61,8 @@ pub(super) fn cidrs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result
     Allowlist::parse_unbounded(entries).map_err(serde::de::Error::custom)
 }
 
-/// Variables of the same prefix that are not configuration: the credentials of the client side, and what Kubernetes
-/// sets in every pod beside a service that is called mintage.
+/// Variables of the same prefix that are not configuration: the credentials of the client side, what the agent gives the
+/// program that it runs, and what Kubernetes sets in every pod beside a service that is called mintage.
 fn is_configuration(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let of_a_service = ["SERVICE_HOST", "SERVICE_PORT", "PORT"].iter().any(|part| {
@@ -73,7 +73,8 @@ fn is_configuration(name: &str) -> bool {
                 && (after.is_empty() || after.starts_with('_') && !after.starts_with("__"))
         })
     });
-    !(matches!(name.as_str(), "CLIENT_ID" | "CLIENT_SECRET" | "CONFIG") || of_a_service)
+    let of_the_agent = name.starts_with("ACCESS_TOKEN") || name.starts_with("AGENT_");
+    !(matches!(name.as_str(), "CLIENT_ID" | "CLIENT_SECRET" | "CONFIG") || of_the_agent || of_a_service)
 }
 
 /// Reads and checks the configuration: `file` (or `mintage.toml` where it exists), `MINTAGE_…`, `overrides`.
@@ -110,7 +111,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Config
 }
 
 /// figment's errors, each on a line with its key in front.
-fn describe(errors: figment::Error, path: &Path) -> String {
+pub fn describe(errors: figment::Error, path: &Path) -> String {
     let describe_one = |error: figment::Error| {
         let from_environment = error.metadata.as_ref().is_some_and(|metadata| metadata.name.contains("environment"));
         let place = if from_environment { "the environment".to_owned() } else { path.display().to_string() };

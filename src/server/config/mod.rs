@@ -17,7 +17,7 @@ use crate::source_ip::{Allowlist, ClientIpHeader};
 
 pub use guard::{Guard, RequestFrom, Rule};
 pub use limits::{FailedAuth, Limits};
-pub use load::{ConfigError, Overrides, load};
+pub use load::{ConfigError, Overrides, describe, load};
 pub use span::Span;
 
 /// Everything that can be set. `docs/configuration.md` has the meanings.

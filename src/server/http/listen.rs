@@ -39,7 +39,7 @@ const RESERVED_DESCRIPTORS: u64 = 64;
 /// The most connections, whatever the system allows: each takes memory.
 const MOST_CONNECTIONS: usize = 16_384;
 /// The most connections to the admin socket.
-const MAX_ADMIN: usize = 16;
+pub const MAX_ADMIN: usize = 16;
 
 /// Asks the system for as many descriptors as it lets this process have: the limit that shells and service managers
 /// begin with is far below.
@@ -79,11 +79,11 @@ pub async fn serve_tcp(listener: TcpListener, routes: Router, mut stop: watch::R
     drain(draining).await;
 }
 
-/// Serves `routes` on the admin socket until `stop` turns true. The peer's user is in each request's extensions, as a
-/// [`PeerUser`].
-pub async fn serve_unix(socket: AdminSocket, routes: Router, mut stop: watch::Receiver<bool>) {
+/// Serves `routes` on a Unix socket, to `most` connections at once, until `stop` turns true. The peer's user is in each
+/// request's extensions, as a [`PeerUser`].
+pub async fn serve_unix(socket: AdminSocket, most: usize, routes: Router, mut stop: watch::Receiver<bool>) {
     let draining = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(MAX_ADMIN));
+    let room = Arc::new(Semaphore::new(most));
     loop {
         let (permit, accepted) = tokio::select! {
             next = async { (Arc::clone(&room).acquire_owned().await, socket.listener.accept().await) } => next,

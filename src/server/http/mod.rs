@@ -41,7 +41,7 @@ use super::guards::Guards;
 use super::service::Service;
 
 pub use admin_socket::{AdminSocket, PeerUser};
-pub use listen::{max_connections, raise_descriptor_limit, serve_tcp, serve_unix};
+pub use listen::{MAX_ADMIN, max_connections, raise_descriptor_limit, serve_tcp, serve_unix};
 
 /// What handlers are given.
 #[derive(Clone, Debug)]

@@ -1,0 +1,164 @@
+//! `mintage agent`: tokens kept fresh for programs in any language, over HTTP on this machine, in files, or handed to a
+//! program that it runs.
+
+mod child;
+mod config;
+mod file;
+mod http;
+mod notify;
+mod status;
+mod tokens;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::server::http::{AdminSocket, max_connections, raise_descriptor_limit, serve_tcp, serve_unix};
+use crate::server::init_telemetry;
+
+use super::{Failure, Global, source};
+
+use child::Handover;
+use config::Config;
+use tokens::Tokens;
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, override_usage = USAGE)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    source: source::Arguments,
+    /// Write the bare token to FILE, mode 0600, replaced whole at every renewal
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Run a command line with /bin/sh as soon as there is a token, and end with it
+    #[arg(long, value_name = "CMD", conflicts_with = "program")]
+    exec: Option<OsString>,
+    /// How --exec, or the program, is given the token
+    #[arg(long, value_name = "HOW", default_value = "env")]
+    exec_token: Handover,
+    /// Run a program, without a shell
+    #[arg(last = true, value_name = "PROGRAM")]
+    program: Vec<OsString>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const USAGE: &str = "mintage agent --issuer URL [--scope SCOPE]… [--listen 127.0.0.1:PORT] [--socket PATH] [--file FILE] \
+                     [--exec CMD | -- PROGRAM…]\n       \
+                     mintage agent --config agent.toml [--exec CMD | -- PROGRAM…]\n       \
+                     mintage agent status (--socket PATH | --listen 127.0.0.1:PORT | --config agent.toml)";
+
+/// Where an agent answers.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    /// Serve GET /token on this loopback address; callers send the header X-Mintage-Agent: 1
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Serve GET /token on a Unix socket, mode 0600
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Read what to keep, and where to serve it, from FILE (agent.toml)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Ask a running agent how it goes; the exit code is 0 only if every token is there
+    Status(Place),
+}
+
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+    if let Some(Command::Status(place)) = &arguments.command {
+        return status::run(global, place).await;
+    }
+    let config = arguments.place.config(&arguments.source, arguments.file.as_deref())?;
+    if config.tokens.is_empty() {
+        return Err(Failure::usage(
+            "name the issuer with --issuer, the endpoint with --token-url, or a file with [[token]] with --config",
+        ));
+    }
+    let command = child::command(arguments.exec, arguments.program);
+    let written = config.tokens.iter().any(|kept| kept.file.is_some());
+    if config.listen.is_none() && config.socket.is_none() && !written && command.is_none() {
+        return Err(Failure::usage(
+            "say where the token goes: --listen 127.0.0.1:PORT, --socket PATH, --file FILE or --exec CMD",
+        ));
+    }
+    let _logs = init_telemetry(&config.telemetry);
+    raise_descriptor_limit();
+    let tokens = Arc::new(Tokens::new(&config)?);
+    let (stop, stopped) = watch::channel(false);
+    let served = Served::start(&config, &tokens, &stopped).await?;
+    for named in tokens.iter() {
+        tokio::spawn(file::keep(Arc::clone(named)));
+    }
+    tokio::spawn(notify::keep(Arc::clone(&tokens)));
+    let done = match command {
+        Some(command) => child::run(command, &tokens, arguments.exec_token, served.environment()).await,
+        None => until_told().await,
+    };
+    notify::stopping();
+    stop.send_replace(true);
+    for task in served.tasks {
+        drop(task.await);
+    }
+    done
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn until_told() -> Result<ExitCode, Failure> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is served, and where.
+struct Served {
+    tasks: Vec<JoinHandle<()>>,
+    address: Option<SocketAddr>,
+    socket: Option<PathBuf>,
+}
+
+impl Served {
+    async fn start(config: &Config, tokens: &Arc<Tokens>, stopped: &watch::Receiver<bool>) -> Result<Self, Failure> {
+        let mut served = Self { tasks: Vec::new(), address: None, socket: config.socket.clone() };
+        if let Some(address) = config.listen {
+            let fail = |error| Failure::new(format!("cannot listen on {address}: {error}"));
+            let listener = TcpListener::bind(address).await.map_err(fail)?;
+            let address = listener.local_addr()?;
+            served.address = Some(address);
+            let routes = http::loopback_routes(Arc::clone(tokens));
+            served.tasks.push(tokio::spawn(serve_tcp(listener, routes, stopped.clone())));
+            tracing::info!(%address, "listening");
+        }
+        if let Some(path) = &config.socket {
+            let socket = AdminSocket::bind(path)
+                .map_err(|error| Failure::new(format!("cannot serve on {}: {error}", path.display())))?;
+            let routes = http::routes(Arc::clone(tokens));
+            served.tasks.push(tokio::spawn(serve_unix(socket, max_connections(), routes, stopped.clone())));
+            tracing::info!(socket = %path.display(), "listening");
+        }
+        Ok(served)
+    }
+
+    /// What a program is told, so that it can ask for the next token.
+    fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let address = self.address.map(|address| ("MINTAGE_AGENT_URL", format!("http://{address}").into()));
+        let socket = self.socket.as_ref().map(|path| ("MINTAGE_AGENT_SOCKET", path.clone().into_os_string()));
+        address.into_iter().chain(socket).collect()
+    }
+}
