@@ -89,8 +89,8 @@ struct Cli {
 
 #[derive(Debug, clap::Args)]
 struct Global {
-    /// Read the configuration from FILE instead of mintage.toml
-    #[arg(long, global = true, value_name = "FILE", env = "MINTAGE_CONFIG")]
+    /// Read the configuration from FILE instead of mintage.toml; MINTAGE_CONFIG names one, too
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print JSON, for programs
     #[arg(long, global = true)]
@@ -102,7 +102,9 @@ struct Global {
 
 impl Global {
     fn load(&self, overrides: Overrides) -> Result<Config, Failure> {
-        Ok(load(self.config.as_deref(), &Overrides { socket: self.socket.clone(), ..overrides })?)
+        // Not by clap, which would take it for the agent's --config as well.
+        let file = self.config.clone().or_else(|| std::env::var_os("MINTAGE_CONFIG").map(PathBuf::from));
+        Ok(load(file.as_deref(), &Overrides { socket: self.socket.clone(), ..overrides })?)
     }
 }
 
