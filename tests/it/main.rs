@@ -34,6 +34,7 @@ mod introspect;
 mod jose_cross;
 mod keys;
 mod mishaps;
+mod pace;
 mod process;
 mod properties;
 mod raw;

@@ -73,10 +73,8 @@ fn get_prints_the_token_and_nothing_else() {
         is_a_token_alone(&site.place.run(&[&args[..], &["--credentials", "credentials.json"]].concat()));
     }
     let body: Value = serde_json::from_str(&site.get(&["--json"]).out).unwrap();
-    assert_eq!(
-        (&body["token_type"], &body["expires_in"], &body["refresh_in"]),
-        (&json!("Bearer"), &json!(3600), &json!(3300))
-    );
+    assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(3600)));
+    assert!((3270..=3300).contains(&body["refresh_in"].as_u64().unwrap()), "{body}");
 }
 
 #[test]
