@@ -25,6 +25,8 @@ pub mod source_ip;
 
 #[cfg(any(feature = "client", feature = "resource"))]
 pub mod fetch;
+#[cfg(any(feature = "client", feature = "resource"))]
+pub mod files;
 
 #[cfg(feature = "client")]
 pub mod client;

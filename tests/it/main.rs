@@ -22,6 +22,7 @@ mod coverage;
 mod explain;
 mod feed;
 mod feed_places;
+mod files;
 mod follow;
 mod forged;
 mod forward_auth;
