@@ -39,6 +39,7 @@ mod pace;
 mod process;
 mod properties;
 mod raw;
+mod retire;
 mod revoke;
 mod store_contract;
 mod token;

@@ -7,7 +7,6 @@ use crate::jose::MAX_TOKEN_BYTES;
 use crate::jose::claims::{Audience, IssuedClaims};
 use crate::scope::{Scope, ScopeSet};
 use crate::server::error::Error;
-use crate::server::model::SecretUse;
 use crate::source_ip::SourceAddress;
 
 use super::authenticate::{ClientRefusal, PresentedCredentials};
@@ -190,7 +189,7 @@ impl Service {
                 "the token would be longer than {MAX_TOKEN_BYTES} bytes, which no verifier takes; ask for fewer scopes"
             )));
         }
-        self.usage.note(&secret.id, SecretUse { at: now, from: source.ip });
+        self.note_use(authenticated, source);
         let refresh_in = pace::refresh_in(ttl, client.client_id.as_str(), source.ip);
         Ok(IssuedToken { token, scopes, expires_in: ttl, refresh_in })
     }
