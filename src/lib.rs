@@ -25,7 +25,7 @@ pub mod source_ip;
 
 #[cfg(any(feature = "client", feature = "resource"))]
 pub mod fetch;
-#[cfg(all(unix, any(feature = "client", feature = "resource")))]
+#[cfg(any(feature = "client", feature = "resource"))]
 pub mod files;
 
 #[cfg(feature = "client")]

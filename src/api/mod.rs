@@ -2,12 +2,16 @@
 //!
 //! Responsible for: member names and types, both ways. Never: what they mean. Times are RFC 3339 strings named `…_at`.
 
+mod secrets;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::Rfc3339;
 use crate::secret::Environment;
+
+pub use secrets::{NewSecret, RetireSecrets, Secret, UNUSED_FOR};
 
 /// A member of a merge patch (RFC 7396) that is there: one of type `Option` tells null from left out, and any other takes
 /// no null.
@@ -159,23 +163,6 @@ pub struct NewClient {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A secret, as it is shown: never itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Secret {
-    /// Its identifier.
-    pub id: String,
-    /// Enough of it to tell it from others.
-    pub prefix: String,
-    /// When it was made.
-    pub created_at: Rfc3339,
-    /// When it ends; never if null.
-    pub expires_at: Option<Rfc3339>,
-    /// When a token was last issued for it.
-    pub last_used_at: Option<Rfc3339>,
-    /// From where.
-    pub last_used_from: Option<String>,
-}
-
 /// A client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Client {
@@ -244,18 +231,6 @@ pub struct ClientPatch {
     /// For programs; null takes a label away, or all of them.
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
     pub labels: Option<Option<BTreeMap<String, Option<String>>>>,
-}
-
-/// A secret that is to be added to a client.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewSecret {
-    /// How long the client's other secrets go on, in whole seconds; left out, they are not touched.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub overlap: Option<u64>,
-    /// How long the new one lives, in whole seconds; for ever if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ttl: Option<u64>,
 }
 
 /// Where a signing key is in its life.

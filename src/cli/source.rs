@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     /// The identifier of the API it is to be for; as often as there are APIs
     #[arg(long = "resource", value_name = "URI")]
     pub(super) resources: Vec<String>,
-    /// Read the credentials from FILE: JSON, as `mintage client create --json` prints it
+    /// Read the credentials from FILE: JSON, as `mintage client create --save` writes it
     #[arg(long, value_name = "FILE")]
     pub(super) credentials: Option<PathBuf>,
 }

@@ -1,8 +1,8 @@
-//! A store that stands before the real one: it can be down, and revocations of tokens can be held at its gate.
+//! A store that stands before the real one: it can be down, and what it is asked can be held at its gate.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use mintage::clock::UnixTime;
 use mintage::id::ClientId;
@@ -18,8 +18,8 @@ use tokio::sync::Semaphore;
 pub struct GatedStore {
     store: RedbStore,
     down: AtomicBool,
-    /// Whether revocations of tokens wait at the gate.
-    held: AtomicBool,
+    /// The verb that waits at the gate; or the answer to one, behind it.
+    held: Mutex<Option<String>>,
     arrived: Semaphore,
     may_pass: Semaphore,
 }
@@ -27,8 +27,13 @@ pub struct GatedStore {
 impl GatedStore {
     pub fn new(store: RedbStore) -> Arc<Self> {
         let none = || Semaphore::new(0);
-        let (down, held) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { store, down, held, arrived: none(), may_pass: none() })
+        Arc::new(Self {
+            store,
+            down: AtomicBool::new(false),
+            held: Mutex::new(None),
+            arrived: none(),
+            may_pass: none(),
+        })
     }
 
     pub fn set_down(&self, down: bool) {
@@ -37,7 +42,22 @@ impl GatedStore {
 
     /// From now on revocations of tokens wait until they are let pass.
     pub fn hold(&self) {
-        self.held.store(true, Ordering::SeqCst);
+        self.hold_verb("revoke_token");
+    }
+
+    /// From now on this verb waits until it is let pass, and no other does.
+    pub fn hold_verb(&self, verb: &str) {
+        *self.held.lock().unwrap() = Some(verb.to_owned());
+    }
+
+    /// From now on the answer to this verb waits until it is let pass.
+    pub fn hold_answer(&self, verb: &str) {
+        self.hold_verb(&format!("{verb} answered"));
+    }
+
+    /// From now on nothing waits; what waits already goes on waiting.
+    pub fn hold_nothing(&self) {
+        *self.held.lock().unwrap() = None;
     }
 
     /// Waits until one has come.
@@ -49,15 +69,19 @@ impl GatedStore {
         self.may_pass.add_permits(1);
     }
 
-    async fn gate(&self, verb: &str) -> Result<(), StoreError> {
-        if verb == "revoke_token" && self.held.load(Ordering::SeqCst) {
+    async fn wait(&self, what: &str) {
+        let held = self.held.lock().unwrap().as_deref() == Some(what);
+        if held {
             self.arrived.add_permits(1);
             self.may_pass.acquire().await.unwrap().forget();
         }
-        if self.down.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("the disk is full".to_owned()));
+    }
+
+    fn is_up(&self) -> Result<(), StoreError> {
+        match self.down.load(Ordering::SeqCst) {
+            true => Err(StoreError::Unavailable("the disk is full".to_owned())),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -66,8 +90,11 @@ macro_rules! gated {
         #[async_trait::async_trait]
         impl Store for GatedStore {
             $(async fn $verb(&self, $($argument: $type),*) -> Result<$output, StoreError> {
-                self.gate(stringify!($verb)).await?;
-                self.store.$verb($($argument),*).await
+                self.wait(stringify!($verb)).await;
+                self.is_up()?;
+                let answer = self.store.$verb($($argument),*).await;
+                self.wait(concat!(stringify!($verb), " answered")).await;
+                answer
             })+
         }
     };

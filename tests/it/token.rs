@@ -51,7 +51,7 @@ async fn a_token_has_the_profile_of_rfc_9068() {
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["token_type"], "Bearer");
     assert_eq!(body["expires_in"], 3600);
-    assert_eq!(body["refresh_in"], 3300);
+    assert!((3270..=3300).contains(&body["refresh_in"].as_u64().unwrap()), "{body}");
     assert_eq!(body["scope"], "orders:read orders:write");
     assert_eq!(body.as_object().unwrap().len(), 5);
     let token = body["access_token"].as_str().unwrap();
@@ -346,7 +346,8 @@ async fn a_shorter_life_can_be_set_for_a_client_and_for_an_api() {
     let app = TestApp::start().await;
     let short = app.client_with(api::NewClient { token_ttl: Some(60), ..Default::default() }).await;
     let body = app.token_answer(&short, &[]).await;
-    assert_eq!((body["expires_in"].as_u64(), body["refresh_in"].as_u64()), (Some(60), Some(45)));
+    assert_eq!(body["expires_in"], 60);
+    assert!((44..=45).contains(&body["refresh_in"].as_u64().unwrap()), "{body}");
     let new = api::NewApi {
         identifier: ORDERS.to_owned(),
         scopes: vec![api::ScopeDefinition { name: "orders:read".to_owned(), description: String::new() }],
@@ -356,7 +357,8 @@ async fn a_shorter_life_can_be_set_for_a_client_and_for_an_api() {
     app.service.create_api(new, &app.caller()).await.unwrap();
     let client = app.client(&["orders:read"]).await;
     let body = app.token_answer(&client, &[]).await;
-    assert_eq!((body["expires_in"].as_u64(), body["refresh_in"].as_u64()), (Some(1200), Some(900)));
+    assert_eq!(body["expires_in"], 1200);
+    assert!((870..=900).contains(&body["refresh_in"].as_u64().unwrap()), "{body}");
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ pub(super) async fn keep(named: Arc<Named>) {
 
 async fn write(named: &Named, path: PathBuf, token: Token) -> bool {
     let shown = path.display().to_string();
-    let writing = move || files::replace(&path, token.reveal().as_bytes(), &SystemEntropy::new());
+    let writing = move || files::replace(&path, token.reveal().as_bytes(), 0o600, &SystemEntropy::new());
     let done = tokio::task::spawn_blocking(writing).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     match done {
         Ok(()) => {

@@ -1,18 +1,25 @@
 //! `mintage client create|list|show|update|rotate|withdraw|revoke|enable|disable|delete`
 
+mod in_use;
+mod rotate;
+mod save;
 mod update;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::api::{Client, ClientPatch, ClientStatus, NewClient, NewSecret, Page};
+use crate::api::{Client, ClientPatch, ClientStatus, NewClient, Page};
+use crate::clock::{Clock, SystemClock};
 use crate::secret::Environment;
 use crate::server::config::Span;
 
 use crate::cli::admin::{Admin, segment};
 use crate::cli::{Failure, Global, output};
+
+use save::{Saving, keep};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -28,17 +35,8 @@ pub(super) enum Command {
     /// Change a client; what takes from what it may do cuts its tokens off
     #[command(override_usage = "mintage client update [OPTIONS] <ID>")]
     Update(update::Update),
-    /// Give a client a new secret, shown once; the old ones end when the overlap does
-    Rotate {
-        /// Its client_id
-        id: String,
-        /// How long the old secrets go on; 0s ends them now
-        #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds, default_value = "24h")]
-        overlap: Span,
-        /// How long the new secret lives; for ever unless set
-        #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
-        secret_ttl: Option<Span>,
-    },
+    /// Give a client a new secret, shown once; the old ones end when the overlap does, or with --finish
+    Rotate(rotate::Rotate),
     /// Take a secret from a client at once; its tokens live on until they expire
     Withdraw {
         /// The client's client_id
@@ -102,6 +100,10 @@ pub(super) struct Create {
     /// For programs; as often as there are labels
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
+    /// Write the credentials to FILE, for its owner alone, instead of showing the secret; a file that is there is left
+    /// alone
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
 }
 
 pub(super) fn environment(text: &str) -> Result<Environment, &'static str> {
@@ -125,6 +127,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     let path = |id: &str| format!("clients/{}", segment(id));
     match command {
         Command::Create(create) => {
+            let saving = create.save.map(Saving::of_new_client).transpose()?;
             let new = NewClient {
                 name: create.name,
                 client_id: create.id,
@@ -137,14 +140,18 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
                 owner: create.owner,
                 labels: create.labels.into_iter().collect::<BTreeMap<_, _>>(),
             };
-            show(global, &admin.post("clients", &new).await?)?;
+            keep(global, admin.post("clients", &new).await?, saving)?;
         }
         Command::List => list(global, admin.list("clients").await?)?,
-        Command::Show { id } => show(global, &admin.get(&path(&id)).await?)?,
-        Command::Rotate { id, overlap, secret_ttl } => {
-            let new = NewSecret { overlap: Some(overlap.as_secs()), secret_ttl: secret_ttl.map(Span::as_secs) };
-            show(global, &admin.post(&format!("{}/secrets", path(&id)), &new).await?)?;
+        Command::Show { id } => {
+            let client = admin.get(&path(&id)).await?;
+            show(global, &client)?;
+            let lines = in_use::lines(&client, SystemClock.now());
+            if !global.json && !lines.is_empty() {
+                output::line(&format!("\n{}", lines.join("\n")))?;
+            }
         }
+        Command::Rotate(rotate) => rotate::run(global, &admin, &path(&rotate.id), rotate).await?,
         Command::Update(update) => {
             let (client, tokens) = update::run(&admin, &path(&update.id), update).await?;
             show(global, &client)?;

@@ -1,21 +1,20 @@
 //! What is known of an issuer, on disk: so that a service can start while the issuer is down, and forgets no revocation.
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::clock::UnixTime;
 use crate::crypto::entropy::SystemEntropy;
-use crate::id::random_base62;
+use crate::files;
 use crate::jose::Algorithm;
 use crate::oauth::feed::RevocationFeed;
 
@@ -83,8 +82,7 @@ impl SnapshotFile {
         let path = &self.0.path;
         let refused = |why: String| DiscoverError::Snapshot { path: path.clone(), why };
         // Looked at and read through one descriptor, and never through a link, so that it is one and the same file.
-        let no_links = i32::try_from(OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits()).unwrap_or_default();
-        let mut file = match fs::OpenOptions::new().read(true).custom_flags(no_links).open(path) {
+        let mut file = match files::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused(error.to_string())),
@@ -148,8 +146,11 @@ impl SnapshotFile {
                 (saved, slot.made)
             };
             let path = &self.0.path;
-            let written = serde_json::to_vec(&saved).map_err(io::Error::other);
-            if let Err(error) = written.and_then(|bytes| replace(path, &bytes, entropy)) {
+            let written = serde_json::to_vec(&saved)
+                .map_err(io::Error::other)
+                .and_then(|bytes| fs::create_dir_all(files::folder(path)).map(|()| bytes))
+                .and_then(|bytes| files::replace(path, &bytes, 0o600, entropy));
+            if let Err(error) = written {
                 metrics::counter!("mintage_verifier_snapshot_failures_total", "issuer" => saved.issuer.clone())
                     .increment(1);
                 tracing::error!(%error, path = %path.display(), "the snapshot could not be written");
@@ -157,26 +158,6 @@ impl SnapshotFile {
             self.0.done.send_replace(number);
         }
     }
-}
-
-/// Puts `bytes` in the place of the file, whole or not at all. Others may do the same at the same time, each under a
-/// name of its own.
-fn replace(path: &Path, bytes: &[u8], entropy: &SystemEntropy) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", random_base62(entropy, 12).map_err(io::Error::other)?));
-    let unfinished = folder.join(name);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-    let done = file
-        .write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&unfinished, path))
-        .and_then(|()| fs::File::open(folder)?.sync_all());
-    if done.is_err() {
-        drop(fs::remove_file(&unfinished));
-    }
-    done
 }
 
 impl State {

@@ -92,3 +92,12 @@ pub(super) async fn withdraw_secret(
     let changed = app.service.withdraw_secret(&id, &secret_id, cut_tokens, &caller.0).await;
     changed.map(Answer).map_err(caller.fault(&app))
 }
+
+pub(super) async fn retire_secrets(
+    State(app): State<App>,
+    caller: AdminCaller,
+    Segment(id): Segment,
+    Json(how): Json<api::RetireSecrets>,
+) -> Result<Answer<api::Client>, Fault> {
+    app.service.retire_secrets(&id, &how, &caller.0).await.map(Answer).map_err(caller.fault(&app))
+}

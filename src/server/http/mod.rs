@@ -174,6 +174,7 @@ pub fn admin_routes(app: App) -> Router {
         .route("/api/v1/clients", get(clients::list).post(clients::create))
         .route("/api/v1/clients/{id}", get(clients::show).patch(clients::patch).delete(clients::delete))
         .route("/api/v1/clients/{id}/secrets", post(clients::add_secret))
+        .route("/api/v1/clients/{id}/secrets/retire", post(clients::retire_secrets))
         .route("/api/v1/clients/{id}/secrets/{secret_id}", delete(clients::withdraw_secret))
         .route("/api/v1/clients/{id}/revoke", post(clients::revoke))
         .route("/api/v1/tokens/explain", post(explain::token))

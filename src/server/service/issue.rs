@@ -7,12 +7,11 @@ use crate::jose::MAX_TOKEN_BYTES;
 use crate::jose::claims::{Audience, IssuedClaims};
 use crate::scope::{Scope, ScopeSet};
 use crate::server::error::Error;
-use crate::server::model::SecretUse;
 use crate::source_ip::SourceAddress;
 
 use super::authenticate::{ClientRefusal, PresentedCredentials};
 use super::catalog::CatalogSnapshot;
-use super::{Authenticated, Service};
+use super::{Authenticated, Service, pace};
 
 /// A token request, read and not yet weighed (RFC 6749 §4.4.2, RFC 8707 §2).
 #[derive(Debug)]
@@ -49,11 +48,6 @@ pub struct Grant<'a> {
     pub scopes: ScopeSet,
     /// The APIs: those of the scopes, or the issuer where there are none.
     pub audience: BTreeSet<&'a str>,
-}
-
-/// How long before its end a token is best renewed: five minutes, or a quarter of a short life.
-fn lead(ttl: u64) -> u64 {
-    (ttl / 4).min(300)
 }
 
 /// Decides what a client that holds `held` is granted when it asks for `requested` (nothing: all) at `resources`
@@ -195,7 +189,8 @@ impl Service {
                 "the token would be longer than {MAX_TOKEN_BYTES} bytes, which no verifier takes; ask for fewer scopes"
             )));
         }
-        self.usage.note(&secret.id, SecretUse { at: now, from: source.ip });
-        Ok(IssuedToken { token, scopes, expires_in: ttl, refresh_in: ttl - lead(ttl) })
+        self.note_use(authenticated, source);
+        let refresh_in = pace::refresh_in(ttl, client.client_id.as_str(), source.ip);
+        Ok(IssuedToken { token, scopes, expires_in: ttl, refresh_in })
     }
 }

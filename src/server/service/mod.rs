@@ -15,6 +15,7 @@ mod feed;
 mod introspect;
 mod issue;
 mod keys;
+mod pace;
 mod projects;
 mod quickstart;
 mod refusals;
@@ -45,6 +46,7 @@ pub use catalog::{Catalog, CatalogSnapshot};
 pub use cursor::PageRequest;
 pub use feed::FeedAnswer;
 pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
+pub use pace::refresh_in;
 pub use quickstart::{QUICKSTART_ID, Quickstart};
 pub use revocations::Revocations;
 

@@ -72,9 +72,12 @@ impl Service {
         if uses.is_empty() {
             return;
         }
-        if let Err(error) = self.store.note_secret_uses(uses.clone()).await {
-            tracing::warn!(%error, "last uses of secrets could not be written; they are kept for the next try");
-            self.usage.put_back(uses);
+        match self.store.note_secret_uses(uses.clone()).await {
+            Ok(()) => self.usage.written(&uses),
+            Err(error) => {
+                tracing::warn!(%error, "last uses of secrets could not be written; they are kept for the next try");
+                self.usage.put_back(uses);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod fields;
 mod patch;
+mod retire;
 mod secrets;
 
 use serde_json::{Value, json};
@@ -125,11 +126,8 @@ impl Service {
 
     async fn shown(&self, clients: &[Client]) -> Result<Vec<api::Client>, Error> {
         let ids = clients.iter().flat_map(|c| c.secrets.iter().map(|s| s.id.clone())).collect();
-        let uses = self.store.secret_uses(ids).await?;
-        Ok(clients
-            .iter()
-            .map(|client| client.shown(|secret| self.usage.pending(secret).or_else(|| uses.get(secret).copied())))
-            .collect())
+        let uses = self.last_uses(ids).await?;
+        Ok(clients.iter().map(|client| client.shown(|secret| uses.get(secret).copied())).collect())
     }
 
     /// Deletes a client, and cuts off every token it holds. It introspects for no API any more: who gets its id later
@@ -175,22 +173,36 @@ impl Service {
     ) -> Result<Client, Error> {
         for _ in 0..MAX_TRIES {
             let before = self.existing(id).await?;
-            let now = self.clock.now();
-            let mut client = before.clone();
-            let revoked = change(&mut client, now)?;
-            client.updated_at = now;
-            client.revision += 1;
-            let record = self.change(caller, action, id, json!(before.shown(|_| None)), json!(client.shown(|_| None)));
-            let done = self.store.save_client(client.clone(), before.revision, revoked.clone(), record).await;
-            self.clients.forget(&client.client_id);
-            self.settle(&done, revoked);
-            match done {
-                Ok(()) => return Ok(client),
-                Err(StoreError::Conflict) => {}
-                Err(other) => return Err(other.into()),
+            if let Some(client) = self.change_from(&before, action, caller, &mut change).await? {
+                return Ok(client);
             }
         }
         Err(StoreError::Conflict.into())
+    }
+
+    /// Changes a client that is still what it was `before`; none where somebody else was faster.
+    async fn change_from(
+        &self,
+        before: &Client,
+        action: &'static str,
+        caller: &Caller,
+        change: impl FnOnce(&mut Client, UnixTime) -> Result<Vec<Revocation>, Error>,
+    ) -> Result<Option<Client>, Error> {
+        let now = self.clock.now();
+        let mut client = before.clone();
+        let revoked = change(&mut client, now)?;
+        client.updated_at = now;
+        client.revision += 1;
+        let (was, is) = (json!(before.shown(|_| None)), json!(client.shown(|_| None)));
+        let record = self.change(caller, action, client.client_id.as_str(), was, is);
+        let done = self.store.save_client(client.clone(), before.revision, revoked.clone(), record).await;
+        self.clients.forget(&client.client_id);
+        self.settle(&done, revoked);
+        match done {
+            Ok(()) => Ok(Some(client)),
+            Err(StoreError::Conflict) => Ok(None),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// Replaces every generation, and gives the old ones as revoked.

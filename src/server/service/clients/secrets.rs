@@ -105,7 +105,7 @@ impl Service {
     }
 
     /// Takes ended secrets out, but remembers their generations while tokens of theirs may live.
-    fn drop_ended_secrets(&self, client: &mut Client, now: UnixTime) {
+    pub(super) fn drop_ended_secrets(&self, client: &mut Client, now: UnixTime) {
         client.past_generations.retain(|past| past.until > now);
         let (live, ended): (Vec<_>, Vec<_>) = client.secrets.drain(..).partition(|secret| secret.is_live(now));
         client.secrets = live;

@@ -1,0 +1,59 @@
+//! Secrets of clients.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Rfc3339;
+
+/// How long an older secret has to have been unused to be retired, in seconds, unless something else is asked for.
+pub const UNUSED_FOR: u64 = 4 * 3600;
+
+const fn unused_for() -> u64 {
+    UNUSED_FOR
+}
+
+/// A secret, as it is shown: never itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Secret {
+    /// Its identifier.
+    pub id: String,
+    /// Enough of it to tell it from others.
+    pub prefix: String,
+    /// When it was made.
+    pub created_at: Rfc3339,
+    /// When it ends; never if null.
+    pub expires_at: Option<Rfc3339>,
+    /// When a token was last issued, introspected or revoked with it.
+    pub last_used_at: Option<Rfc3339>,
+    /// From where.
+    pub last_used_from: Option<String>,
+}
+
+/// A secret that is to be added to a client.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSecret {
+    /// How long the client's other secrets go on, in whole seconds; left out, they are not touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<u64>,
+    /// How long the new one lives, in whole seconds; for ever if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ttl: Option<u64>,
+}
+
+/// How every secret but the newest is to be retired.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetireSecrets {
+    /// How long they have to have been unused, in whole seconds; [`UNUSED_FOR`] if left out.
+    #[serde(default = "unused_for")]
+    pub unused_for: u64,
+    /// Retire them although they are in use, or the newest never was.
+    #[serde(default)]
+    pub force: bool,
+}
+
+impl Default for RetireSecrets {
+    fn default() -> Self {
+        Self { unused_for: UNUSED_FOR, force: false }
+    }
+}

@@ -1,0 +1,65 @@
+//! `mintage client rotate`
+
+use std::path::PathBuf;
+
+use crate::api::{Client, NewSecret, RetireSecrets, UNUSED_FOR};
+use crate::cli::admin::Admin;
+use crate::cli::{Failure, Global, output};
+use crate::server::config::Span;
+
+use super::save::{Saving, keep};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Rotate {
+    /// Its client_id
+    pub(super) id: String,
+    /// How long the old secrets go on; 0s ends them now
+    #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds, default_value = "24h")]
+    overlap: Span,
+    /// How long the new secret lives; for ever unless set
+    #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
+    secret_ttl: Option<Span>,
+    /// Write the credentials to FILE, for its owner alone, instead of showing the secret; a file of this client's is
+    /// replaced whole, and any other left alone
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Make no new secret, but end the rotation: every secret but the newest ends now, and its tokens live on until they
+    /// expire. Refused while an older one is in use, or the newest never was
+    #[arg(long, conflicts_with_all = ["overlap", "secret_ttl", "save"])]
+    finish: bool,
+    /// With --finish: how long the older secrets have to have been unused; longer than the tokens live
+    #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds, requires = "finish",
+          default_value_t = Span::from_secs(UNUSED_FOR))]
+    unused_for: Span,
+    /// With --finish: end them although they are in use
+    #[arg(long, requires = "finish")]
+    force: bool,
+}
+
+/// Rotates the secrets of the client at `path`.
+pub(super) async fn run(global: &Global, admin: &Admin, path: &str, rotate: Rotate) -> Result<(), Failure> {
+    if rotate.finish {
+        return finish(global, admin, path, &rotate).await;
+    }
+    let saving = rotate.save.map(|file| Saving::of_client(file, &rotate.id)).transpose()?;
+    let new = NewSecret { overlap: Some(rotate.overlap.as_secs()), secret_ttl: rotate.secret_ttl.map(Span::as_secs) };
+    keep(global, admin.post(&format!("{path}/secrets"), &new).await?, saving)
+}
+
+async fn finish(global: &Global, admin: &Admin, path: &str, rotate: &Rotate) -> Result<(), Failure> {
+    let before: Client = admin.get(path).await?;
+    let how = RetireSecrets { unused_for: rotate.unused_for.as_secs(), force: rotate.force };
+    let after: Client = admin.post(&format!("{path}/secrets/retire"), &how).await?;
+    super::show(global, &after)?;
+    let is_gone = |id: &&str| after.secrets.iter().all(|left| left.id != *id);
+    let gone: Vec<_> = before.secrets.iter().map(|secret| secret.id.as_str()).filter(is_gone).collect();
+    output::note(&match &gone[..] {
+        [] => "\nThere is nothing to finish: the client has no secret but its newest.".to_owned(),
+        [one] => format!("\nThe secret {one} is gone; the tokens that were bought with it live on until they expire."),
+        all => format!(
+            "\nThe secrets {} are gone; the tokens that were bought with them live on until they expire.",
+            all.join(" ")
+        ),
+    });
+    Ok(())
+}
