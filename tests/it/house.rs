@@ -122,6 +122,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "server",
             "server::config",
             "server::guards",
+            // The agent listens as the server does.
+            "server::http",
             "server::service",
             "server::store",
         ],

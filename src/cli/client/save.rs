@@ -111,7 +111,9 @@ pub(super) fn keep(global: &Global, mut client: Client, saving: Option<Saving>) 
         Err(error) => {
             // It is made and cannot be had again: better on the screen than nowhere.
             super::show(global, &client)?;
-            Err(Failure::new(format!("{path} could not be written, so the client_secret stands in the output: {error}")))
+            Err(Failure::new(format!(
+                "{path} could not be written, so the client_secret stands in the output: {error}"
+            )))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The token source, against an endpoint that does what a test tells it, on time that the test moves, and against the
 //! real service.
 
+mod fleet;
 mod herd;
 mod lifetimes;
 
