@@ -82,6 +82,8 @@ pub(super) struct Failed {
 struct Forced {
     in_a_row: u32,
     last: Option<Stopwatch>,
+    /// The token that was counted last.
+    token: Option<Token>,
 }
 
 /// How fetching a token goes, for a health route. Tells no secret.
@@ -164,7 +166,7 @@ impl Entry {
         if let Some(token) = self.shared.valid().filter(|token| !token.is_same(refused)) {
             return Ok(token);
         }
-        if !self.shared.may_force() {
+        if !self.shared.may_force(refused) {
             return Ok(refused.clone());
         }
         self.next(Some(refused)).await
@@ -325,8 +327,12 @@ impl Shared {
         self.state.borrow().failed.clone()
     }
 
-    fn may_force(&self) -> bool {
+    fn may_force(&self, refused: &Token) -> bool {
         let mut forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner);
+        // However many requests were refused with one token, it is one.
+        if forced.token.as_ref().is_some_and(|token| token.is_same(refused)) {
+            return true;
+        }
         let since = forced.last.map(Stopwatch::elapsed);
         if since.is_none_or(|since| since > FORCED_FORGOTTEN) {
             forced.in_a_row = 0;
@@ -338,6 +344,7 @@ impl Shared {
         }
         forced.in_a_row = forced.in_a_row.saturating_add(1);
         forced.last = Some(Stopwatch::start());
+        forced.token = Some(refused.clone());
         true
     }
 }
