@@ -45,7 +45,7 @@ pub(super) struct Shared {
     running: AtomicBool,
     /// Renewed whether somebody asks or not.
     kept: AtomicBool,
-    /// Asked for since it was fetched.
+    /// Asked for since it was fetched, or could not be.
     asked: AtomicBool,
     /// Callers that nothing at hand is good for.
     waiting: AtomicUsize,
@@ -315,6 +315,7 @@ impl Shared {
 
     pub(super) fn failed(&self, error: Error, pause: Duration) {
         self.refused.store(None);
+        self.asked.store(false, Ordering::Relaxed);
         self.state.send_modify(|state| {
             let count = state.failed.as_ref().map_or(0, |failed| failed.count) + 1;
             state.attempts += 1;
