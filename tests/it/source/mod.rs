@@ -1,8 +1,11 @@
 //! The token source, against an endpoint that does what a test tells it, on time that the test moves, and against the
 //! real service.
 
+mod bearer;
 mod herd;
+mod layer;
 mod lifetimes;
+mod resource;
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
