@@ -89,7 +89,7 @@ pub(crate) fn unix_client(socket: &std::path::Path) -> Result<reqwest::Client, F
     build(|builder| builder.unix_socket(socket).no_proxy())
 }
 
-/// The same, with what `with` adds; redirects stay unfollowed, whatever it says.
+/// The same, with what `with` adds; redirects stay unfollowed, and what is sent unlogged, whatever it says.
 ///
 /// # Errors
 /// As [`http_client`].
@@ -97,7 +97,7 @@ pub(crate) fn unix_client(socket: &std::path::Path) -> Result<reqwest::Client, F
 pub(crate) fn http_client_with(
     with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
 ) -> Result<reqwest::Client, FetchError> {
-    build(|builder| with(builder).redirect(reqwest::redirect::Policy::none()))
+    build(|builder| with(builder).redirect(reqwest::redirect::Policy::none()).connection_verbose(false))
 }
 
 fn build(with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Result<reqwest::Client, FetchError> {

@@ -205,8 +205,8 @@ impl TokenSourceBuilder {
         self
     }
 
-    /// What the HTTP client is to have besides: a proxy, a certificate, other timeouts. Redirects are not followed,
-    /// whatever is set: credentials would go with them.
+    /// What the HTTP client is to have besides: a proxy, a certificate, other timeouts. Redirects are not followed and
+    /// `connection_verbose` stays off, whatever is set: credentials would go with them, and into the log.
     pub fn http(
         mut self,
         with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + 'static,
