@@ -2,6 +2,7 @@
 //! real service.
 
 mod bearer;
+mod cache;
 mod credentials;
 mod herd;
 mod layer;
