@@ -158,12 +158,14 @@ pub(crate) fn not_redirected(asked: &Url, response: &reqwest::Response) -> Resul
 /// [`FetchError::BadUrl`], which does not repeat it: there may be a password in it.
 pub fn http_url(text: &str) -> Result<Url, FetchError> {
     match Url::parse(text) {
-        Ok(url)
+        Ok(mut url)
             if matches!(url.scheme(), "http" | "https")
                 && url.has_host()
                 && url.username().is_empty()
                 && url.password().is_none() =>
         {
+            // It is never sent, and the URL of an answer has none.
+            url.set_fragment(None);
             Ok(url)
         }
         _ => Err(FetchError::BadUrl),
@@ -181,10 +183,10 @@ pub async fn discover(http: &reqwest::Client, issuer: &str) -> Result<Discovered
         url = http_url(&endpoint(issuer, OPENID_CONFIGURATION_PATH))?;
         response = get(http, &url).await?;
     }
-    let fail = |why: String| FetchError::Discovery { url: url.to_string(), why };
     if !response.status().is_success() {
-        return Err(fail(format!("was answered with {}", response.status().as_u16())));
+        return Err(FetchError::Status { url: url.to_string(), status: response.status().as_u16() });
     }
+    let fail = |why: String| FetchError::Discovery { url: url.to_string(), why };
     let body = read_bounded(response, MAX_ANSWER_BYTES).await?;
     let metadata: DiscoveredMetadata =
         serde_json::from_slice(&body).map_err(|_| fail("is not a JSON object with an issuer".to_owned()))?;

@@ -7,6 +7,7 @@ mod credentials;
 mod herd;
 mod layer;
 mod lifetimes;
+mod request;
 mod resource;
 
 use std::collections::VecDeque;
