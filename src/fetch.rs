@@ -89,7 +89,7 @@ pub(crate) fn unix_client(socket: &std::path::Path) -> Result<reqwest::Client, F
     build(|builder| builder.unix_socket(socket).no_proxy())
 }
 
-/// The same, with what `with` adds; redirects stay unfollowed, whatever it says.
+/// The same, with what `with` adds; redirects stay unfollowed, and what is sent unlogged, whatever it says.
 ///
 /// # Errors
 /// As [`http_client`].
@@ -97,7 +97,7 @@ pub(crate) fn unix_client(socket: &std::path::Path) -> Result<reqwest::Client, F
 pub(crate) fn http_client_with(
     with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
 ) -> Result<reqwest::Client, FetchError> {
-    build(|builder| with(builder).redirect(reqwest::redirect::Policy::none()))
+    build(|builder| with(builder).redirect(reqwest::redirect::Policy::none()).connection_verbose(false))
 }
 
 fn build(with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Result<reqwest::Client, FetchError> {
@@ -158,12 +158,14 @@ pub(crate) fn not_redirected(asked: &Url, response: &reqwest::Response) -> Resul
 /// [`FetchError::BadUrl`], which does not repeat it: there may be a password in it.
 pub fn http_url(text: &str) -> Result<Url, FetchError> {
     match Url::parse(text) {
-        Ok(url)
+        Ok(mut url)
             if matches!(url.scheme(), "http" | "https")
                 && url.has_host()
                 && url.username().is_empty()
                 && url.password().is_none() =>
         {
+            // It is never sent, and the URL of an answer has none.
+            url.set_fragment(None);
             Ok(url)
         }
         _ => Err(FetchError::BadUrl),
@@ -181,10 +183,10 @@ pub async fn discover(http: &reqwest::Client, issuer: &str) -> Result<Discovered
         url = http_url(&endpoint(issuer, OPENID_CONFIGURATION_PATH))?;
         response = get(http, &url).await?;
     }
-    let fail = |why: String| FetchError::Discovery { url: url.to_string(), why };
     if !response.status().is_success() {
-        return Err(fail(format!("was answered with {}", response.status().as_u16())));
+        return Err(FetchError::Status { url: url.to_string(), status: response.status().as_u16() });
     }
+    let fail = |why: String| FetchError::Discovery { url: url.to_string(), why };
     let body = read_bounded(response, MAX_ANSWER_BYTES).await?;
     let metadata: DiscoveredMetadata =
         serde_json::from_slice(&body).map_err(|_| fail("is not a JSON object with an issuer".to_owned()))?;

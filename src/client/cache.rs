@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use moka::policy::EvictionPolicy;
+
 use super::credentials::Identity;
 use super::endpoint::AuthMethod;
 use super::entry::Entry;
@@ -54,13 +56,20 @@ impl Default for TokenCache {
 }
 
 impl TokenCache {
-    /// A cache for so many kinds of tokens; beyond it, what is asked for least is let go.
+    /// A cache for so many kinds of tokens; beyond it, what was asked for longest ago is let go.
     #[must_use]
     pub fn with_capacity(kinds: u64) -> Self {
-        Self(moka::sync::Cache::builder().max_capacity(kinds).time_to_idle(IDLE).build())
+        // Not the least often asked for: what is new would be let go at once, and fetched again each time.
+        let builder = moka::sync::Cache::builder().eviction_policy(EvictionPolicy::lru());
+        Self(builder.max_capacity(kinds).time_to_idle(IDLE).build())
     }
 
     pub(super) fn entry(&self, key: Key, make: impl FnOnce() -> Entry) -> Arc<Entry> {
-        self.0.get_with(key, || Arc::new(make()))
+        let entry = self.0.entry(key).or_insert_with(|| Arc::new(make()));
+        if entry.is_fresh() {
+            // What has to go for it would otherwise go with one of the next that come, and be renewed until then.
+            self.0.run_pending_tasks();
+        }
+        entry.into_value()
     }
 }

@@ -1,5 +1,6 @@
 //! A client's id and secret, and where they come from.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -14,6 +15,9 @@ use super::Error;
 const ID_VARIABLE: &str = "MINTAGE_CLIENT_ID";
 /// The environment variable of the secret.
 const SECRET_VARIABLE: &str = "MINTAGE_CLIENT_SECRET";
+
+/// A longer file is none with credentials in it; some, like `/dev/zero`, have no end.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// A client's id and secret.
 #[derive(Clone, Debug)]
@@ -57,8 +61,12 @@ impl Credentials {
     /// [`Error::Credentials`] where it cannot be read; never repeats what is in it.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
         let fail = |why: &str| Error::Credentials(format!("the credentials file {}: {why}", path.display()));
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| fail(&error.to_string()))?);
-        let file: File = serde_json::from_str(&text)
+        let mut text = Zeroizing::new(String::new());
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
+            .map_err(|error| fail(&error.to_string()))?;
+        // Some editors put a byte order mark before it.
+        let file: File = serde_json::from_str(text.trim_start_matches('\u{feff}'))
             .map_err(|_| fail("it is not a JSON object with client_id and client_secret"))?;
         if file.client_id.is_empty() || file.client_secret.is_empty() {
             return Err(fail("client_id or client_secret is empty"));

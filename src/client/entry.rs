@@ -1,5 +1,6 @@
 //! One token that is kept: handed out without waiting while it is valid, waited for together when it is not.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,9 +44,9 @@ pub(super) struct Shared {
     pub(super) entropy: Arc<dyn Entropy>,
     slot: ArcSwapOption<Inner>,
     running: AtomicBool,
-    /// Renewed whether somebody asks or not.
-    kept: AtomicBool,
-    /// Asked for since it was fetched.
+    /// Those for whom it is renewed whether somebody asks or not.
+    kept: AtomicUsize,
+    /// Asked for since it was fetched, or could not be.
     asked: AtomicBool,
     /// Callers that nothing at hand is good for.
     waiting: AtomicUsize,
@@ -82,6 +83,8 @@ pub(super) struct Failed {
 struct Forced {
     in_a_row: u32,
     last: Option<Stopwatch>,
+    /// The token that was counted last.
+    token: Option<Token>,
 }
 
 /// How fetching a token goes, for a health route. Tells no secret.
@@ -127,7 +130,7 @@ impl Entry {
             entropy,
             slot: ArcSwapOption::empty(),
             running: AtomicBool::new(false),
-            kept: AtomicBool::new(false),
+            kept: AtomicUsize::new(0),
             asked: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             wanted: Notify::new(),
@@ -137,11 +140,6 @@ impl Entry {
             changes: watch::Sender::new(None),
         });
         Self { shared, task: Mutex::new(None) }
-    }
-
-    /// Has it renewed for as long as this lives, whether somebody asks or not.
-    pub(super) fn keep(&self) {
-        self.shared.kept.store(true, Ordering::Relaxed);
     }
 
     /// A valid token: the one at hand, without waiting, or the next.
@@ -164,7 +162,7 @@ impl Entry {
         if let Some(token) = self.shared.valid().filter(|token| !token.is_same(refused)) {
             return Ok(token);
         }
-        if !self.shared.may_force() {
+        if !self.shared.may_force(refused) {
             return Ok(refused.clone());
         }
         self.next(Some(refused)).await
@@ -240,6 +238,32 @@ impl Entry {
     }
 }
 
+/// An entry that is renewed for as long as this lives, whether somebody asks or not. The entry itself may live on in a
+/// cache that others have as well.
+#[derive(Debug)]
+pub(super) struct Kept(Arc<Entry>);
+
+impl Kept {
+    pub(super) fn new(entry: Arc<Entry>) -> Self {
+        entry.shared.kept.fetch_add(1, Ordering::Relaxed);
+        Self(entry)
+    }
+}
+
+impl Deref for Kept {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.0
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.shared.kept.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// One that waits, until it has its token or goes away.
 struct Waits<'a>(&'a AtomicUsize);
 
@@ -289,11 +313,11 @@ impl Shared {
 
     /// Whether it is renewed before somebody asks again: one that nobody asked for during its whole life is not.
     pub(super) fn is_worth_renewing(&self) -> bool {
-        self.kept.load(Ordering::Relaxed) || self.asked.load(Ordering::Relaxed)
+        self.is_kept() || self.asked.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_kept(&self) -> bool {
-        self.kept.load(Ordering::Relaxed)
+        self.kept.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn begin(&self) {
@@ -313,6 +337,7 @@ impl Shared {
 
     pub(super) fn failed(&self, error: Error, pause: Duration) {
         self.refused.store(None);
+        self.asked.store(false, Ordering::Relaxed);
         self.state.send_modify(|state| {
             let count = state.failed.as_ref().map_or(0, |failed| failed.count) + 1;
             state.attempts += 1;
@@ -325,8 +350,12 @@ impl Shared {
         self.state.borrow().failed.clone()
     }
 
-    fn may_force(&self) -> bool {
+    fn may_force(&self, refused: &Token) -> bool {
         let mut forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner);
+        // However many requests were refused with one token, it is one.
+        if forced.token.as_ref().is_some_and(|token| token.is_same(refused)) {
+            return true;
+        }
         let since = forced.last.map(Stopwatch::elapsed);
         if since.is_none_or(|since| since > FORCED_FORGOTTEN) {
             forced.in_a_row = 0;
@@ -338,6 +367,7 @@ impl Shared {
         }
         forced.in_a_row = forced.in_a_row.saturating_add(1);
         forced.last = Some(Stopwatch::start());
+        forced.token = Some(refused.clone());
         true
     }
 }

@@ -14,7 +14,7 @@ use crate::scope::{BadScope, Scope, ScopeSet};
 use super::cache::Key;
 use super::credentials::CredentialSource;
 use super::endpoint::TokenEndpoint;
-use super::entry::{Entry, Health};
+use super::entry::{Entry, Health, Kept};
 use super::{AuthMethod, Credentials, Endpoint, Error, Token, TokenCache, TokenRequest};
 
 /// How often one who waits for a change asks for a token where there is no valid one.
@@ -26,7 +26,7 @@ const ASK_EVERY: Duration = Duration::from_secs(60);
 /// Nothing is asked of the network before the first call, so that a service starts while its issuer is down.
 #[derive(Clone, Debug)]
 pub struct TokenSource {
-    main: Arc<Entry>,
+    main: Arc<Kept>,
     settings: Arc<Settings>,
 }
 
@@ -112,7 +112,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct TokenChanges {
     receiver: watch::Receiver<Option<Token>>,
-    main: Arc<Entry>,
+    main: Arc<Kept>,
     begun: bool,
 }
 
@@ -205,8 +205,8 @@ impl TokenSourceBuilder {
         self
     }
 
-    /// What the HTTP client is to have besides: a proxy, a certificate, other timeouts. Redirects are not followed,
-    /// whatever is set: credentials would go with them.
+    /// What the HTTP client is to have besides: a proxy, a certificate, other timeouts. Redirects are not followed and
+    /// `connection_verbose` stays off, whatever is set: credentials would go with them, and into the log.
     pub fn http(
         mut self,
         with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + 'static,
@@ -254,8 +254,7 @@ impl TokenSourceBuilder {
             clock: self.clock,
             entropy: self.entropy,
         };
-        let main = settings.entry(&request);
-        main.keep();
+        let main = Arc::new(Kept::new(settings.entry(&request)));
         Ok(TokenSource { main, settings: Arc::new(settings) })
     }
 }

@@ -143,6 +143,8 @@ where
             match (source.replace(&token).await, again) {
                 (Ok(other), Some(mut again)) if !other.is_same(&token) => {
                     again.headers_mut().insert(AUTHORIZATION, other.authorization());
+                    // Its body may hold what the client has to have before it is ready: a connection, a permit.
+                    drop(response);
                     std::future::poll_fn(|context| inner.poll_ready(context)).await.map_err(Into::into)?;
                     inner.call(again).await.map_err(Into::into)
                 }

@@ -44,6 +44,8 @@ impl Middleware for Bearer {
         match (self.source.replace(&token).await, again) {
             (Ok(other), Some(mut request)) if !other.is_same(&token) => {
                 request.headers_mut().insert(AUTHORIZATION, other.authorization());
+                // Its body may hold what the second try needs: a permit of a middleware that limits.
+                drop(response);
                 next.run(request, extensions).await
             }
             // What the resource said is the best answer there is.

@@ -1,9 +1,15 @@
 //! The token source, against an endpoint that does what a test tells it, on time that the test moves, and against the
 //! real service.
 
+mod bearer;
+mod cache;
+mod credentials;
 mod fleet;
 mod herd;
+mod layer;
 mod lifetimes;
+mod request;
+mod resource;
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
