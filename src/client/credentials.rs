@@ -55,7 +55,7 @@ impl Credentials {
         }
     }
 
-    /// Those of a JSON file with `client_id` and `client_secret`, as `mintage client create --save` writes it and `--json` prints it.
+    /// Those of a JSON file with `client_id` and `client_secret`, as `mintage client create --save` writes it.
     ///
     /// # Errors
     /// [`Error::Credentials`] where it cannot be read; never repeats what is in it.

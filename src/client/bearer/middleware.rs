@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use http::Extensions;
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Request, Response};
-use reqwest_middleware::{Middleware, Next, Result};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, Result};
 
 use crate::client::TokenSource;
 
@@ -25,6 +25,12 @@ impl Bearer {
     #[must_use]
     pub const fn new(source: TokenSource) -> Self {
         Self { source }
+    }
+
+    /// A client that does so, and has no other middleware.
+    #[must_use]
+    pub fn client(self, http: reqwest::Client) -> ClientWithMiddleware {
+        ClientBuilder::new(http).with(self).build()
     }
 }
 

@@ -7,6 +7,7 @@ mod config;
 mod damage;
 mod explain;
 mod guards;
+mod guide;
 mod interop;
 mod key_files;
 mod key_life;
