@@ -55,6 +55,7 @@ impl From<crate::client::Error> for Failure {
         let code = match &error {
             error if error.is_retryable() => 4,
             crate::client::Error::Refused { .. } => 3,
+            crate::client::Error::Request(_) | crate::client::Error::Fetch(crate::fetch::FetchError::BadUrl) => 2,
             _ => 1,
         };
         Self { code, ..Self::new(error) }

@@ -26,7 +26,7 @@ pub(super) struct Get {
     #[command(flatten)]
     source: source::Arguments,
     /// Print a whole header, `Authorization: Bearer …`, for pasting: curl -H "$(mintage token get --header …)"
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     header: bool,
 }
 
@@ -39,6 +39,10 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
 }
 
 async fn fetch(global: &Global, get: Get) -> Result<ExitCode, Failure> {
+    // Not by clap, which does not see a conflict with a --json that stands before the command.
+    if global.json && get.header {
+        return Err(Failure::usage("--header and --json: a header is not JSON"));
+    }
     let Some(source) = get.source.source() else {
         return Err(Failure::usage("name the issuer with --issuer, or the endpoint with --token-url"));
     };

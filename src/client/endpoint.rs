@@ -91,9 +91,9 @@ impl TokenEndpoint {
         }
         let (Endpoint::Issuer(issuer) | Endpoint::TokenUrl(issuer)) = &self.endpoint;
         let metadata = fetch::discover(&self.http, issuer).await?;
-        let url = metadata
-            .token_endpoint
-            .ok_or_else(|| FetchError::Discovery { url: issuer.clone(), why: "names no token_endpoint".to_owned() })?;
+        let fail = |why: &str| FetchError::Discovery { url: issuer.clone(), why: why.to_owned() };
+        let url = metadata.token_endpoint.ok_or_else(|| fail("names no token_endpoint"))?;
+        let url = http_url(&url).map_err(|_| fail("names a token_endpoint that cannot be asked"))?;
         let takes = |method: &str| {
             metadata.token_endpoint_auth_methods_supported.iter().flatten().any(|supported| supported == method)
         };
@@ -102,7 +102,7 @@ impl TokenEndpoint {
             true => AuthMethod::ClientSecretPost,
             false => AuthMethod::ClientSecretBasic,
         });
-        let found = Arc::new(Found { url: http_url(&url)?, method });
+        let found = Arc::new(Found { url, method });
         self.found.store(Some(Arc::clone(&found)));
         Ok(found)
     }

@@ -20,6 +20,7 @@ mod sample;
 mod save;
 mod server;
 mod start;
+mod token_get;
 mod tokens;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ mod herd;
 mod layer;
 mod lifetimes;
 mod request;
-mod resource;
+pub mod resource;
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
