@@ -167,6 +167,30 @@ async fn no_more_are_kept_than_there_is_room_for_and_the_main_one_stays() {
     assert!(at_once(none.token()).unwrap().unwrap().is_same(&token));
 }
 
+/// One that is asked for is kept, however much more often those have been that fill the cache.
+#[tokio::test(start_paused = true)]
+async fn what_is_new_stays_and_what_was_asked_for_longest_ago_goes() {
+    let (time, endpoint) = (Time::stands(), Endpoint::new(Say::lives(3600)));
+    let source = endpoint.source(&time).cache(&TokenCache::with_capacity(4)).build().unwrap();
+    let ask = async |scope: &str| source.token_for(&request(&[scope], &[])).await.unwrap();
+    for _ in 0..50 {
+        for scope in ["a", "b", "c", "d"] {
+            ask(scope).await;
+        }
+    }
+    assert_eq!(endpoint.asked(), 4);
+    let new = ask("e").await;
+    for _ in 0..10 {
+        assert!(ask("e").await.is_same(&new));
+    }
+    for scope in ["b", "c", "d"] {
+        ask(scope).await;
+    }
+    assert_eq!(endpoint.asked(), 5);
+    ask("a").await;
+    assert_eq!(endpoint.asked(), 6);
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_its_last_source_a_token_is_let_go_though_the_cache_goes_on() {
     let (time, endpoint, cache) = (Time::stands(), Endpoint::new(Say::lives(3600)), TokenCache::default());

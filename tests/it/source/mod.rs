@@ -10,6 +10,7 @@ mod layer;
 mod lifetimes;
 mod request;
 pub mod resource;
+mod secrecy;
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
