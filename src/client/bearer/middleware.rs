@@ -14,7 +14,7 @@ use super::refuses_token;
 /// requests are answered so, and the request made once more, if it can be cloned (a streamed body cannot).
 ///
 /// A request that has an `Authorization` of its own is left as it is. Give each API a client of its own: a token goes to
-/// whatever the client is asked to call.
+/// whatever the client is asked to call. Only where a redirect leads to another origin, reqwest takes it off.
 #[derive(Clone, Debug)]
 pub struct Bearer {
     source: TokenSource,

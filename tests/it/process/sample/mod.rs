@@ -17,8 +17,8 @@ use super::{Captured, Mintage, Place, clean, decoded, spawn, wait_for};
 
 const API: &str = "https://orders.example";
 
-/// A command of cargo on this package, with what the tests' own cargo set taken out.
-fn cargo(args: &[&str]) -> Command {
+/// A command of cargo on this package with one feature alone, and with what the tests' own cargo set taken out.
+fn cargo(feature: &str, args: &[&str]) -> Command {
     let mut command = clean(env!("CARGO"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
@@ -26,7 +26,7 @@ fn cargo(args: &[&str]) -> Command {
             command.env_remove(&*name);
         }
     }
-    command.args(args).args(["--offline", "--no-default-features", "--features", "resource"]);
+    command.args(args).args(["--offline", "--no-default-features", "--features", feature]);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     command
 }
@@ -36,7 +36,7 @@ fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let target = concat!(env!("CARGO_TARGET_TMPDIR"), "/sample");
-        let built = cargo(&["build", "--example", "orders", "--target-dir", target]).output().unwrap();
+        let built = cargo("resource", &["build", "--example", "orders", "--target-dir", target]).output().unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         Path::new(target).join("debug/examples/orders")
     })
@@ -289,15 +289,17 @@ fn without_a_snapshot_and_without_an_issuer_the_sample_says_why_it_does_not_star
 }
 
 #[test]
-fn the_library_side_needs_no_server() {
-    let listed = cargo(&["tree", "-e", "normal", "--prefix", "none"]).output().unwrap();
-    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let names: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert!(names.contains(&"mintage") && names.contains(&"moka") && names.contains(&"ring"), "{listed}");
-    for name in names {
-        for server in ["axum", "redb", "sqlx", "clap", "figment", "tracing-subscriber"] {
-            assert!(!name.starts_with(server), "{name} is in the tree of the feature resource");
+fn the_library_sides_need_no_server() {
+    for (feature, brought) in [("resource", ["moka", "ring"]), ("client", ["moka", "reqwest-middleware"])] {
+        let listed = cargo(feature, &["tree", "-e", "normal", "--prefix", "none"]).output().unwrap();
+        assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        let names: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert!(names.contains(&"mintage") && brought.iter().all(|name| names.contains(name)), "{listed}");
+        for name in names {
+            for server in ["axum", "redb", "sqlx", "clap", "figment", "tracing-subscriber"] {
+                assert!(!name.starts_with(server), "{name} is in the tree of the feature {feature}");
+            }
         }
     }
 }
