@@ -151,6 +151,11 @@ impl Endpoint {
         self.seen().iter().filter(|seen| seen.path == "/token").count()
     }
 
+    /// Whether all that came has been answered.
+    pub fn is_idle(&self) -> bool {
+        *self.shared.answered.lock().unwrap() == self.seen().len()
+    }
+
     /// A source of its tokens, on `time`.
     pub fn source(&self, time: &Time) -> TokenSourceBuilder {
         TokenSource::token_url(format!("{}/token", self.url))
