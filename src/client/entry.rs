@@ -1,6 +1,6 @@
 //! One token that is kept: handed out without waiting while it is valid, waited for together when it is not.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,21 +9,17 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use crate::clock::{Clock, Deadline, Rfc3339, Stopwatch};
+use crate::clock::{Clock, Deadline, Rfc3339};
 use crate::crypto::entropy::Entropy;
 
 use super::credentials::CredentialSource;
 use super::endpoint::TokenEndpoint;
+use super::forced::Forced;
 use super::token::Inner;
 use super::{Error, Token, TokenRequest, refresher};
 
-/// So many times in a row a token is fetched anew at once because a resource refused it. After that each time takes
-/// longer: a resource that refuses whatever it is sent should not turn every request into two.
-const FORCED_AT_ONCE: u32 = 3;
-const FIRST_FORCED_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_FORCED_PAUSE: Duration = Duration::from_secs(60);
-/// After so long without, a refused token is the first again.
-const FORCED_FORGOTTEN: Duration = Duration::from_secs(300);
+/// So often a caller begins the task anew that ended without an outcome, before its runtime is taken as none.
+const BEGINNINGS: u32 = 3;
 
 /// A token that is kept, and the task that renews it, which ends with this.
 #[derive(Debug)]
@@ -43,12 +39,16 @@ pub(super) struct Shared {
     pub(super) entropy: Arc<dyn Entropy>,
     slot: ArcSwapOption<Inner>,
     running: AtomicBool,
-    /// Renewed whether somebody asks or not.
-    kept: AtomicBool,
+    /// For how many it is renewed whether somebody asks or not.
+    kept: AtomicUsize,
     /// Asked for since it was fetched.
     asked: AtomicBool,
     /// Callers that nothing at hand is good for.
     waiting: AtomicUsize,
+    /// Which request the latest of them waits for, by [`State::attempts`].
+    awaited: AtomicU64,
+    /// Those who wait for the next token, whatever there is at hand.
+    watching: AtomicUsize,
     /// Told when there is one more of them.
     pub(super) wanted: Notify,
     /// A token that a resource refused; the task fetches another if it is still the one at hand.
@@ -78,12 +78,6 @@ pub(super) struct Failed {
     pub(super) not_before: Deadline,
 }
 
-#[derive(Debug, Default)]
-struct Forced {
-    in_a_row: u32,
-    last: Option<Stopwatch>,
-}
-
 /// How fetching a token goes, for a health route. Tells no secret.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Health {
@@ -105,9 +99,7 @@ pub struct Health {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            task.abort();
-        }
+        self.stop();
     }
 }
 
@@ -127,9 +119,11 @@ impl Entry {
             entropy,
             slot: ArcSwapOption::empty(),
             running: AtomicBool::new(false),
-            kept: AtomicBool::new(false),
+            kept: AtomicUsize::new(0),
             asked: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
+            awaited: AtomicU64::new(0),
+            watching: AtomicUsize::new(0),
             wanted: Notify::new(),
             refused: ArcSwapOption::empty(),
             forced: Mutex::default(),
@@ -139,9 +133,16 @@ impl Entry {
         Self { shared, task: Mutex::new(None) }
     }
 
-    /// Has it renewed for as long as this lives, whether somebody asks or not.
+    /// Has it renewed for one more, whether somebody asks or not.
     pub(super) fn keep(&self) {
-        self.shared.kept.store(true, Ordering::Relaxed);
+        self.shared.kept.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The other way round. Who asks for it after the last of them begins the task anew.
+    pub(super) fn let_go(&self) {
+        if self.shared.kept.fetch_sub(1, Ordering::AcqRel) == 1 && self.shared.waiting.load(Ordering::Acquire) == 0 {
+            self.stop();
+        }
     }
 
     /// A valid token: the one at hand, without waiting, or the next.
@@ -152,7 +153,8 @@ impl Entry {
         if let Some(token) = self.shared.valid() {
             // The runtime that renewed it may have ended with the part of the program that it served.
             if !self.shared.running.load(Ordering::Relaxed) {
-                self.ensure_running()?;
+                // Where there is no other either, the token is as good.
+                drop(self.ensure_running());
             }
             return Ok(token);
         }
@@ -161,13 +163,11 @@ impl Entry {
 
     /// Another token than `refused`, which a resource did not take.
     pub(super) async fn replace(&self, refused: &Token) -> Result<Token, Error> {
-        if let Some(token) = self.shared.valid().filter(|token| !token.is_same(refused)) {
-            return Ok(token);
+        match self.shared.valid() {
+            Some(token) if token.is_same(refused) => self.next(Some(refused)).await,
+            Some(token) => Ok(token),
+            None => self.next(None).await,
         }
-        if !self.shared.may_force() {
-            return Ok(refused.clone());
-        }
-        self.next(Some(refused)).await
     }
 
     /// Waits for the outcome of the request that is in flight, or of one that is made now. While the endpoint is left
@@ -177,8 +177,8 @@ impl Entry {
         shared.asked.store(true, Ordering::Relaxed);
         let good = |token: &Token| refused.is_none_or(|refused| !token.is_same(refused));
         let mut state = shared.state.subscribe();
-        let mut waiting_since = None;
-        let _waits = Waits::begin(&shared.waiting);
+        let (mut waiting_since, mut beginnings) = (None, 0);
+        let _waits = Counted::among(&shared.waiting);
         loop {
             let State { attempts, busy, failed, .. } = state.borrow_and_update().clone();
             if let Some(token) = shared.valid().filter(good) {
@@ -189,21 +189,51 @@ impl Entry {
                 // One whose life was over when it came is still the best there is.
                 (Some(since), None) if attempts > since => match shared.at_hand().filter(good) {
                     Some(token) => return Ok(token),
-                    None => waiting_since = None,
+                    None => {
+                        waiting_since = None;
+                        continue;
+                    }
                 },
                 (None, Some(failed)) if !busy && !failed.not_before.remaining().is_zero() => return Err(failed.error),
                 (None, _) => {
-                    waiting_since = Some(attempts);
-                    if let Some(refused) = refused {
-                        shared.refused.store(Some(refused.shared()));
+                    if let Some(refused) = refused
+                        && !busy
+                        && !shared.may_force(refused)
+                    {
+                        return Ok(refused.clone());
                     }
+                    waiting_since = Some(attempts);
+                    shared.awaited.fetch_max(attempts + 1, Ordering::AcqRel);
                     shared.wanted.notify_one();
                 }
                 _ => {}
             }
-            self.ensure_running()?;
+            self.begin_again(&mut beginnings)?;
             // Its sender is in `shared`.
             drop(state.changed().await);
+        }
+    }
+
+    /// The next token that `receiver` has not seen.
+    pub(super) async fn changed(&self, receiver: &mut watch::Receiver<Option<Token>>) -> Result<Token, Error> {
+        let mut state = self.shared.state.subscribe();
+        let mut beginnings = 0;
+        let _watches = Counted::among(&self.shared.watching);
+        loop {
+            self.begin_again(&mut beginnings)?;
+            // Their senders are in `shared`.
+            tokio::select! {
+                biased;
+                changed = receiver.changed() => drop(changed),
+                // The task may be gone, with its runtime.
+                changed = state.changed() => {
+                    drop(changed);
+                    continue;
+                }
+            }
+            if let Some(token) = receiver.borrow_and_update().clone() {
+                return Ok(token);
+            }
         }
     }
 
@@ -211,17 +241,36 @@ impl Entry {
         self.shared.changes.subscribe()
     }
 
-    pub(super) fn ensure_running(&self) -> Result<(), Error> {
+    /// Where a task ends whenever it is begun, the runtime is shutting down, or cannot do what the task needs.
+    fn begin_again(&self, beginnings: &mut u32) -> Result<(), Error> {
+        if *beginnings == BEGINNINGS && !self.shared.running.load(Ordering::Acquire) {
+            return Err(Error::NoRuntime);
+        }
+        if self.ensure_running()? {
+            *beginnings += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether the task had to be begun.
+    fn ensure_running(&self) -> Result<bool, Error> {
         if self.shared.running.load(Ordering::Acquire) {
-            return Ok(());
+            return Ok(false);
         }
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.shared.running.swap(true, Ordering::AcqRel) {
+        let begins = !self.shared.running.swap(true, Ordering::AcqRel);
+        if begins {
             let running = Running(Arc::clone(&self.shared));
             *task = Some(runtime.spawn(async move { refresher::run(&running.0).await }).abort_handle());
         }
-        Ok(())
+        Ok(begins)
+    }
+
+    fn stop(&self) {
+        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
     }
 
     pub(super) fn health(&self) -> Health {
@@ -241,16 +290,16 @@ impl Entry {
 }
 
 /// One that waits, until it has its token or goes away.
-struct Waits<'a>(&'a AtomicUsize);
+struct Counted<'a>(&'a AtomicUsize);
 
-impl<'a> Waits<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
+impl<'a> Counted<'a> {
+    fn among(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::AcqRel);
         Self(count)
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -280,20 +329,32 @@ impl Shared {
 
     /// Whether somebody waits for another token than the one at hand.
     pub(super) fn is_wanted(&self) -> bool {
-        if self.waiting.load(Ordering::Acquire) == 0 {
+        // Those whose request has been answered may not have looked yet.
+        if self.waiting.load(Ordering::Acquire) == 0
+            || self.awaited.load(Ordering::Acquire) <= self.state.borrow().attempts
+        {
             return false;
         }
         let Some(token) = self.valid() else { return true };
-        self.refused.load().as_ref().is_some_and(|refused| Token::from_shared(Arc::clone(refused)).is_same(&token))
+        self.has_refused(&token)
+    }
+
+    /// Whether somebody waits for the next token.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watching.load(Ordering::Acquire) > 0
+    }
+
+    fn has_refused(&self, token: &Token) -> bool {
+        self.refused.load_full().is_some_and(|refused| Token::from_shared(refused).is_same(token))
     }
 
     /// Whether it is renewed before somebody asks again: one that nobody asked for during its whole life is not.
     pub(super) fn is_worth_renewing(&self) -> bool {
-        self.kept.load(Ordering::Relaxed) || self.asked.load(Ordering::Relaxed)
+        self.is_kept() || self.asked.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_kept(&self) -> bool {
-        self.kept.load(Ordering::Relaxed)
+        self.kept.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn begin(&self) {
@@ -325,19 +386,13 @@ impl Shared {
         self.state.borrow().failed.clone()
     }
 
-    fn may_force(&self) -> bool {
+    /// Whether `refused` is fetched anew, for the first who comes with it and for all after.
+    fn may_force(&self, refused: &Token) -> bool {
         let mut forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = forced.last.map(Stopwatch::elapsed);
-        if since.is_none_or(|since| since > FORCED_FORGOTTEN) {
-            forced.in_a_row = 0;
+        let may = self.has_refused(refused) || forced.once_more();
+        if may {
+            self.refused.store(Some(refused.shared()));
         }
-        let doubled = forced.in_a_row.checked_sub(FORCED_AT_ONCE).map(|more| 1_u32 << more.min(16));
-        let pause = doubled.map_or(Duration::ZERO, |times| (FIRST_FORCED_PAUSE * times).min(LONGEST_FORCED_PAUSE));
-        if since.is_some_and(|since| since < pause) {
-            return false;
-        }
-        forced.in_a_row = forced.in_a_row.saturating_add(1);
-        forced.last = Some(Stopwatch::start());
-        true
+        may
     }
 }

@@ -22,6 +22,8 @@ mod credentials;
 mod endpoint;
 mod entry;
 mod error;
+mod forced;
+mod kept;
 mod refresher;
 mod schedule;
 mod source;

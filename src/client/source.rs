@@ -14,6 +14,7 @@ use super::cache::Key;
 use super::credentials::CredentialSource;
 use super::endpoint::TokenEndpoint;
 use super::entry::{Entry, Health};
+use super::kept::Kept;
 use super::{AuthMethod, Credentials, Endpoint, Error, Token, TokenCache, TokenRequest};
 
 /// Where a service has its tokens from: always a valid one, renewed in the background five minutes before it ends.
@@ -22,7 +23,7 @@ use super::{AuthMethod, Credentials, Endpoint, Error, Token, TokenCache, TokenRe
 /// Nothing is asked of the network before the first call, so that a service starts while its issuer is down.
 #[derive(Clone, Debug)]
 pub struct TokenSource {
-    main: Arc<Entry>,
+    main: Arc<Kept>,
     settings: Arc<Settings>,
 }
 
@@ -108,7 +109,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct TokenChanges {
     receiver: watch::Receiver<Option<Token>>,
-    main: Arc<Entry>,
+    main: Arc<Kept>,
     begun: bool,
 }
 
@@ -119,17 +120,10 @@ impl TokenChanges {
     /// # Errors
     /// [`Error::NoRuntime`]. What else fails is tried again, and said by [`TokenSource::health`].
     pub async fn changed(&mut self) -> Result<Token, Error> {
-        self.main.ensure_running()?;
         if !std::mem::replace(&mut self.begun, true) {
             self.receiver.mark_changed();
         }
-        loop {
-            // The sender lives as long as `main`.
-            drop(self.receiver.changed().await);
-            if let Some(token) = self.receiver.borrow_and_update().clone() {
-                return Ok(token);
-            }
-        }
+        self.main.changed(&mut self.receiver).await
     }
 }
 
@@ -248,8 +242,7 @@ impl TokenSourceBuilder {
             clock: self.clock,
             entropy: self.entropy,
         };
-        let main = settings.entry(&request);
-        main.keep();
-        Ok(TokenSource { main, settings: Arc::new(settings) })
+        let main = Kept::new(settings.entry(&request));
+        Ok(TokenSource { main: Arc::new(main), settings: Arc::new(settings) })
     }
 }
