@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use serde::Deserialize;
@@ -49,7 +50,7 @@ struct Refusal {
 pub(super) fn granted(url: &str, body: &[u8]) -> Result<Answer, Error> {
     let fail = |why: &str| Error::BadAnswer { url: url.to_owned(), why: why.to_owned() };
     let granted: Granted =
-        serde_json::from_slice(body).map_err(|_| fail("it is not a JSON object with access_token and token_type"))?;
+        object(body).ok_or_else(|| fail("it is not a JSON object with access_token and token_type"))?;
     if !granted.token_type.eq_ignore_ascii_case("bearer") {
         return Err(fail("its token_type is not Bearer"));
     }
@@ -83,7 +84,14 @@ pub(super) fn refused(
         let why = "it is a redirect, and credentials follow none; name the address that it leads to".to_owned();
         return Error::BadAnswer { url: url.to_owned(), why };
     }
-    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    let refusal: Refusal = object(body).unwrap_or_default();
+    // A proxy whose service is away answers so, a page that has moved, a portal: it is no word of the token endpoint.
+    if refusal.error.is_none() && !matches!(status.as_u16(), 400 | 401 | 403 | 408 | 425 | 429 | 500..) {
+        return Error::BadAnswer {
+            url: url.to_owned(),
+            why: format!("it is {} without an error code", status.as_u16()),
+        };
+    }
     let said = |value: Option<Value>| value.as_ref().and_then(Value::as_str).map(|text| repeatable(text, sent));
     Error::Refused {
         status: status.as_u16(),
@@ -94,22 +102,40 @@ pub(super) fn refused(
     }
 }
 
+/// A JSON object: serde takes an array for one as well.
+fn object<T: serde::de::DeserializeOwned>(body: &[u8]) -> Option<T> {
+    if body.trim_ascii_start().starts_with(b"{") { serde_json::from_slice(body).ok() } else { None }
+}
+
 /// What a server says, fit for a log: not for ever, in one line, and not our own secret.
 fn repeatable(text: &str, sent: &Credentials) -> String {
-    let authorization = basic::encode(&sent.client_id, &sent.client_secret);
-    let encoded = authorization.trim_start_matches("Basic ");
-    let percent: String = url::form_urlencoded::byte_serialize(sent.client_secret.reveal().as_bytes()).collect();
-    if [sent.client_secret.reveal(), encoded, &percent]
-        .into_iter()
-        .any(|secret| !secret.is_empty() && text.contains(secret))
-    {
+    if repeats_secret(text, sent) {
         return "(left out: it repeats the client secret)".to_owned();
     }
-    let mut line: String = text.chars().take(MAX_SAID).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut line: String = text.chars().take(MAX_SAID).map(|c| if is_plain(c) { c } else { ' ' }).collect();
     if text.chars().nth(MAX_SAID).is_some() {
         line.push('…');
     }
     line
+}
+
+/// Whether the secret is in `text`: bare, as Basic sends it, or escaped as in a form, however that is spelled.
+fn repeats_secret(text: &str, sent: &Credentials) -> bool {
+    let secret = sent.client_secret.reveal();
+    let authorization = basic::encode(&sent.client_id, &sent.client_secret);
+    let basic = authorization.trim_start_matches("Basic ").trim_end_matches('=');
+    let unescaped = |text: &str| Zeroizing::new(percent_decode_str(text).decode_utf8_lossy().into_owned());
+    let spaced = Zeroizing::new(text.replace('+', " "));
+    let texts = [unescaped(text), unescaped(&spaced)];
+    !secret.is_empty()
+        && ([secret, basic].into_iter().any(|sent| text.contains(sent))
+            || texts.iter().any(|text| text.contains(secret)))
+}
+
+/// Whether a character neither controls a terminal, nor ends a line, nor turns it round.
+fn is_plain(c: char) -> bool {
+    !(c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'))
 }
 
 /// `Retry-After`: seconds, or a date (RFC 9110 §10.2.3).
@@ -138,7 +164,14 @@ mod tests {
     fn a_server_that_repeats_the_secret_is_not_repeated() {
         let sent = credentials();
         let basic = basic::encode(&sent.client_id, &sent.client_secret);
-        for echo in ["s3cret/+ of mine", "client_secret=s3cret%2F%2B+of+mine", basic.as_str()] {
+        for echo in [
+            "s3cret/+ of mine",
+            "client_secret=s3cret%2F%2B+of+mine",
+            "client_secret=s3cret%2f%2b%20of%20mine",
+            "s3cret/%2B+of+mine",
+            basic.as_str(),
+            basic.trim_end_matches('='),
+        ] {
             let body = serde_json::json!({"error": "invalid_client", "error_description": format!("you sent {echo}")});
             let error = refused(
                 "http://x",
@@ -190,6 +223,7 @@ mod tests {
             r#"{"access_token":"a\r\nX-Admin: yes","token_type":"Bearer"}"#,
             r#"{"access_token":"a","token_type":"mac"}"#,
             r#"{"access_token":"a","token_type":"Bearer""#,
+            r#"["a","Bearer",null,null,null]"#,
             "<html>",
             "",
         ] {

@@ -4,6 +4,7 @@ use arc_swap::ArcSwapOption;
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -37,6 +38,8 @@ pub(super) struct TokenEndpoint {
     endpoint: Endpoint,
     method: Option<AuthMethod>,
     found: ArcSwapOption<Found>,
+    /// Whether it is looked for again before it is asked.
+    doubted: AtomicBool,
     clock: Arc<dyn Clock>,
 }
 
@@ -57,7 +60,7 @@ impl TokenEndpoint {
                 None
             }
         };
-        Ok(Self { http, endpoint, method, found: ArcSwapOption::new(found), clock })
+        Ok(Self { http, endpoint, method, found: ArcSwapOption::new(found), doubted: AtomicBool::new(false), clock })
     }
 
     pub(super) const fn configured(&self) -> &Endpoint {
@@ -72,26 +75,31 @@ impl TokenEndpoint {
     pub(super) async fn fetch(&self, credentials: &Credentials, request: &TokenRequest) -> Result<Answer, Error> {
         let at = self.find().await?;
         let answer = self.ask(&at, credentials, request).await;
-        // It may have moved: the next request looks for it again.
-        if matches!(self.endpoint, Endpoint::Issuer(_))
-            && matches!(
-                &answer,
-                Err(Error::Fetch(_) | Error::BadAnswer { .. } | Error::Refused { status: 404 | 405 | 410, .. })
-            )
-        {
-            self.found.store(None);
-        }
+        // It may have moved, and what answers in its place may say anything.
+        self.doubted.store(answer.is_err(), Ordering::Relaxed);
         answer
     }
 
-    /// The endpoint, from the issuer's metadata where it is not known.
+    /// The endpoint, from the issuer's metadata where it is not known, or failed.
     async fn find(&self) -> Result<Arc<Found>, Error> {
-        if let Some(found) = self.found.load_full() {
-            return Ok(found);
+        let known = self.found.load_full();
+        let issuer = match (&self.endpoint, &known) {
+            (Endpoint::TokenUrl(_), Some(found)) => return Ok(Arc::clone(found)),
+            (Endpoint::Issuer(_), Some(found)) if !self.doubted.load(Ordering::Relaxed) => {
+                return Ok(Arc::clone(found));
+            }
+            (Endpoint::Issuer(issuer) | Endpoint::TokenUrl(issuer), _) => issuer,
+        };
+        match (self.discover(issuer).await, known) {
+            // Where it was is better than nowhere.
+            (Err(_), Some(known)) => Ok(known),
+            (found, _) => found,
         }
-        let (Endpoint::Issuer(issuer) | Endpoint::TokenUrl(issuer)) = &self.endpoint;
+    }
+
+    async fn discover(&self, issuer: &str) -> Result<Arc<Found>, Error> {
         let metadata = fetch::discover(&self.http, issuer).await?;
-        let fail = |why: &str| FetchError::Discovery { url: issuer.clone(), why: why.to_owned() };
+        let fail = |why: &str| FetchError::Discovery { url: issuer.to_owned(), why: why.to_owned() };
         let url = metadata.token_endpoint.ok_or_else(|| fail("names no token_endpoint"))?;
         let url = http_url(&url).map_err(|_| fail("names a token_endpoint that cannot be asked"))?;
         let takes = |method: &str| {
@@ -122,12 +130,8 @@ impl TokenEndpoint {
         for resource in &request.resources {
             body.append_pair("resource", resource);
         }
-        let mut post = self
-            .http
-            .post(at.url.clone())
-            .timeout(fetch::TIMEOUT)
-            .header(CONTENT_TYPE, form::MEDIA_TYPE)
-            .header(ACCEPT, "application/json");
+        let mut post =
+            self.http.post(at.url.clone()).header(CONTENT_TYPE, form::MEDIA_TYPE).header(ACCEPT, "application/json");
         match at.method {
             AuthMethod::ClientSecretBasic => {
                 let value = basic::encode(&credentials.client_id, &credentials.client_secret);

@@ -22,8 +22,11 @@ mod credentials;
 mod endpoint;
 mod entry;
 mod error;
+mod forced;
+mod kept;
 mod refresher;
 mod schedule;
+mod shared;
 mod source;
 mod token;
 
@@ -32,9 +35,9 @@ pub use bearer::{Bearer, BearerLayer, BearerService, ClonedBody, NoRetry, Second
 pub use cache::TokenCache;
 pub use credentials::Credentials;
 pub use endpoint::AuthMethod;
-pub use entry::Health;
 pub use error::Error;
 pub use schedule::{lead, lifetime_of, renew_after};
+pub use shared::Health;
 pub use source::{TokenChanges, TokenSource, TokenSourceBuilder};
 pub use token::Token;
 

@@ -6,8 +6,8 @@ use crate::backoff::{Backoff, fraction};
 use crate::clock::{Deadline, Stopwatch};
 
 use super::credentials::Current;
-use super::entry::Shared;
 use super::schedule::{lead, lifetime_of, renew_after};
+use super::shared::Shared;
 use super::token::Inner;
 use super::{Error, Token};
 
@@ -23,13 +23,13 @@ const REFUSED_FOR: Duration = Duration::from_secs(30);
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 
 /// What the task waits for.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Next {
     /// The time to renew the token at hand, or somebody who needs another.
     Renewal,
-    /// The end of a pause.
-    Retry(Deadline),
-    /// Somebody who asks, after a refusal, or for a token of too short a life.
+    /// The end of the pause after a failure, which the others do not cut short.
+    Retry,
+    /// Somebody who asks, after a refusal.
     Demand,
 }
 
@@ -38,20 +38,25 @@ pub(super) async fn run(shared: &Shared) {
     let endpoint = shared.endpoint.configured();
     let mut credentials = Current::of(shared.credentials.clone());
     let mut backoff = backoff(None);
-    let mut next = match shared.last_failure() {
-        // Another task than this one failed, and its runtime ended.
-        Some(failed) if !failed.error.is_refusal() => Next::Retry(failed.not_before),
-        Some(_) => Next::Demand,
-        None => Next::Renewal,
-    };
+    if shared.valid().is_some() {
+        // Those that it was fetched with, by a task whose runtime ended: there is nothing new in them.
+        drop(credentials.get().await);
+    }
+    // Another task than this one may have failed, and its runtime ended.
+    let mut next = shared.last_failure().map_or(Next::Renewal, |failed| after(&failed.error, shared));
     loop {
-        wait(&next, shared, &mut credentials).await;
+        wait(next, shared, &mut credentials).await;
         if !shared.is_worth_renewing() {
             return;
         }
         shared.begin();
         let had_failed = shared.last_failure().is_some();
-        next = match fetch(shared, &mut credentials).await {
+        let mut answer = fetch(shared, &mut credentials).await;
+        if answer.as_ref().is_ok_and(|token| token.was_slept_through(shared.clock.now())) {
+            // While it was on its way: so it may be as old as that, and the next one is not.
+            answer = fetch(shared, &mut credentials).await;
+        }
+        next = match answer {
             Ok(token) => {
                 if had_failed {
                     tracing::info!(%endpoint, expires_at = %token.expires_at(), "the token endpoint gives tokens again");
@@ -64,7 +69,8 @@ pub(super) async fn run(shared: &Shared) {
                 if !had_failed {
                     tracing::warn!(%endpoint, %error, has_token = shared.valid().is_some(), "no new token");
                 }
-                let (pause, then) = after(&error, &mut backoff, shared);
+                let then = after(&error, shared);
+                let pause = pause(&error, &mut backoff, shared);
                 shared.failed(error, pause);
                 then
             }
@@ -81,27 +87,35 @@ fn backoff(token: Option<&Token>) -> Backoff {
     Backoff::new(token.map_or(most, |token| (lead(token.lifetime()) / 4).clamp(least, most)), LONGEST_PAUSE)
 }
 
-/// For how long the endpoint is left alone, and what comes then.
-fn after(error: &Error, backoff: &mut Backoff, shared: &Shared) -> (Duration, Next) {
+/// For how long the endpoint is left alone.
+fn pause(error: &Error, backoff: &mut Backoff, shared: &Shared) -> Duration {
     let asked_for = error.retry_after().unwrap_or_default();
     // What asks all to come back at one moment is spread, too; but nobody comes sooner.
     let asked_for = asked_for + fraction(asked_for / 10, &*shared.entropy);
-    if error.is_refusal() {
-        // One that was asked for ahead of its time leaves that time what it is.
-        let left = shared.valid().and_then(|token| token.until_renewal(shared.clock.now()));
-        let then = if left.is_some_and(|left| !left.is_zero()) { Next::Renewal } else { Next::Demand };
-        return (asked_for.max(REFUSED_FOR), then);
+    asked_for.max(if error.is_refusal() { REFUSED_FOR } else { backoff.next(&*shared.entropy) })
+}
+
+/// What comes after that.
+fn after(error: &Error, shared: &Shared) -> Next {
+    if !error.is_refusal() {
+        return Next::Retry;
     }
-    let pause = asked_for.max(backoff.next(&*shared.entropy));
-    (pause, Next::Retry(Deadline::after(pause)))
+    // A token that was asked for ahead of its time leaves that time what it is.
+    let left = shared.valid().and_then(|token| token.until_renewal(shared.clock.now()));
+    if left.is_some_and(|left| !left.is_zero()) { Next::Renewal } else { Next::Demand }
 }
 
 /// Waits until it is time to ask the endpoint.
-async fn wait(next: &Next, shared: &Shared, credentials: &mut Current) {
+async fn wait(next: Next, shared: &Shared, credentials: &mut Current) {
     loop {
+        let left_alone = shared.last_failure().map_or(Duration::ZERO, |failed| failed.not_before.remaining());
         let pause = match next {
+            _ if !left_alone.is_zero() => left_alone,
+            Next::Retry => return,
+            _ if shared.is_wanted() => return,
+            Next::Demand if shared.is_watched_for_long() => return,
+            Next::Demand => LOOK,
             Next::Renewal => match shared.at_hand() {
-                _ if shared.is_wanted() => return,
                 None if shared.is_kept() => return,
                 None => LOOK,
                 Some(token) => match token.until_renewal(shared.clock.now()) {
@@ -109,28 +123,18 @@ async fn wait(next: &Next, shared: &Shared, credentials: &mut Current) {
                     left => left.unwrap_or(LOOK),
                 },
             },
-            Next::Retry(at) => match at.remaining() {
-                left if left.is_zero() => return,
-                left => left,
-            },
-            Next::Demand => LOOK,
         };
         let look = Deadline::after(pause.min(LOOK));
         let told = tokio::select! {
             () = look.reached() => false,
             () = shared.wanted.notified() => true,
         };
-        match next {
-            Next::Demand if told && may_ask(shared) => return,
-            Next::Demand | Next::Renewal if !told && credentials.have_changed().await => return,
-            _ => {}
+        // New credentials may be taken where the old were not. What an endpoint that is away was asked with matters not.
+        let may_matter = !matches!(next, Next::Retry) || shared.lacks_credentials();
+        if !told && may_matter && credentials.have_changed().await {
+            return;
         }
     }
-}
-
-/// Whether somebody needs a token, and the endpoint has been left alone for long enough.
-fn may_ask(shared: &Shared) -> bool {
-    shared.is_wanted() && shared.last_failure().is_none_or(|failed| failed.not_before.remaining().is_zero())
 }
 
 /// One token, and one more try where the server does not know credentials that have been replaced meanwhile.

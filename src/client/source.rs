@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -14,11 +13,10 @@ use crate::scope::{BadScope, Scope, ScopeSet};
 use super::cache::Key;
 use super::credentials::CredentialSource;
 use super::endpoint::TokenEndpoint;
-use super::entry::{Entry, Health, Kept};
+use super::entry::Entry;
+use super::kept::Kept;
+use super::shared::Health;
 use super::{AuthMethod, Credentials, Endpoint, Error, Token, TokenCache, TokenRequest};
-
-/// How often one who waits for a change asks for a token where there is no valid one.
-const ASK_EVERY: Duration = Duration::from_secs(60);
 
 /// Where a service has its tokens from: always a valid one, renewed in the background five minutes before it ends.
 ///
@@ -118,8 +116,8 @@ pub struct TokenChanges {
 
 impl TokenChanges {
     /// The next token: at first the one at hand, if there is one, and then each that is fetched. One that was fetched
-    /// between two calls and replaced by a newer is passed over. Who waits here without a valid token counts as one who
-    /// asks, once a minute, so that a refusal that somebody mends is no end. Cancel safe.
+    /// between two calls and replaced by a newer is passed over. Where somebody waits here, a refusal is tried again now
+    /// and then, up to every ten minutes, so that one that is mended is no end. Cancel safe.
     ///
     /// # Errors
     /// [`Error::NoRuntime`]. What else fails is tried again, and said by [`TokenSource::health`].
@@ -127,15 +125,7 @@ impl TokenChanges {
         if !std::mem::replace(&mut self.begun, true) {
             self.receiver.mark_changed();
         }
-        loop {
-            self.main.ensure_running()?;
-            // The sender lives as long as `main`.
-            if tokio::time::timeout(ASK_EVERY, self.receiver.changed()).await.is_err() {
-                drop(self.main.token().await);
-            } else if let Some(token) = self.receiver.borrow_and_update().clone() {
-                return Ok(token);
-            }
-        }
+        self.main.changed(&mut self.receiver).await
     }
 }
 
@@ -254,7 +244,7 @@ impl TokenSourceBuilder {
             clock: self.clock,
             entropy: self.entropy,
         };
-        let main = Arc::new(Kept::new(settings.entry(&request)));
-        Ok(TokenSource { main, settings: Arc::new(settings) })
+        let main = Kept::new(settings.entry(&request));
+        Ok(TokenSource { main: Arc::new(main), settings: Arc::new(settings) })
     }
 }

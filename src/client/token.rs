@@ -111,6 +111,11 @@ impl Token {
         Some(self.0.renew_after?.saturating_sub(self.age(now)))
     }
 
+    /// Whether it has ended at `now` by the clock that goes on while the machine sleeps, and by that one alone.
+    pub(super) fn was_slept_through(&self, now: UnixTime) -> bool {
+        !self.is_valid(now) && self.0.asked.elapsed() < self.0.lifetime
+    }
+
     /// By the clock that says more: the monotonic one stands while the machine sleeps, the other can be set back.
     fn age(&self, now: UnixTime) -> Duration {
         // A moment is a whole second: up to one of them may not have passed.

@@ -3,17 +3,24 @@
 
 mod bearer;
 mod cache;
+mod cancel;
 mod credentials;
+mod discovery;
+mod faults;
 mod fleet;
 mod herd;
 mod layer;
 mod lifetimes;
+mod outage;
+mod raw;
 mod request;
 pub mod resource;
 mod secrecy;
+mod state;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -43,6 +50,11 @@ pub enum Say {
     Half,
     /// This status, and a body without an end.
     Endless(u16),
+    /// 200, and half of a token response, and then nothing, ever.
+    Stall,
+    /// These bytes, whether or not they are HTTP, and then the connection is reset. Of an endpoint that
+    /// [`Endpoint::closes`].
+    Raw(Vec<u8>),
 }
 
 impl Say {
@@ -86,22 +98,45 @@ pub struct Endpoint {
 #[derive(Debug)]
 struct Shared {
     says: Mutex<Say>,
+    /// Said at these paths instead.
+    says_at: Mutex<HashMap<String, Say>>,
     /// Said before that, once each.
     first: Mutex<VecDeque<Say>>,
     seen: Mutex<Vec<Seen>>,
     answered: Mutex<usize>,
     /// Whether answers are held back.
     held: watch::Sender<bool>,
+    /// Whether each connection is good for one request.
+    closes: AtomicBool,
+    /// Bytes of bodies without an end.
+    poured: Arc<AtomicUsize>,
+    /// Whether the last request is one that gets no answer, ever.
+    hangs: AtomicBool,
+}
+
+impl Shared {
+    /// What is said to the next request, or was, where it is taken.
+    fn next(&self, path: &str) -> Say {
+        if let Some(say) = self.says_at.lock().unwrap().get(path) {
+            return say.clone();
+        }
+        let first = self.first.lock().unwrap().pop_front();
+        first.unwrap_or_else(|| self.says.lock().unwrap().clone())
+    }
 }
 
 impl Endpoint {
     pub fn new(say: Say) -> Self {
         let shared = Arc::new(Shared {
             says: Mutex::new(say),
+            says_at: Mutex::default(),
             first: Mutex::default(),
             seen: Mutex::default(),
             answered: Mutex::default(),
             held: watch::Sender::new(false),
+            closes: AtomicBool::new(false),
+            poured: Arc::default(),
+            hangs: AtomicBool::new(false),
         });
         let address = "127.0.0.1:0".parse().unwrap();
         let mut endpoint = Self { url: String::new(), address, shared, runtime: None };
@@ -112,15 +147,19 @@ impl Endpoint {
 
     /// Listens (again) where it did.
     pub fn comes_up(&mut self) {
-        let listener = TcpListener::bind(self.address).unwrap();
+        // The last one to listen here may not be gone yet.
+        let bind = || {
+            TcpListener::bind(self.address).ok().or_else(|| {
+                std::thread::sleep(Duration::from_millis(2));
+                None
+            })
+        };
+        let listener = (0..1000).find_map(|_| bind()).unwrap();
         self.address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&self.shared));
-        runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            axum::serve(listener, app).await
-        });
+        let shared = Arc::clone(&self.shared);
+        runtime.spawn(async move { raw::listen(tokio::net::TcpListener::from_std(listener).unwrap(), shared).await });
         self.runtime = Some(runtime);
     }
 
@@ -131,6 +170,20 @@ impl Endpoint {
 
     pub fn says(&self, say: Say) {
         *self.shared.says.lock().unwrap() = say;
+    }
+
+    pub fn says_at(&self, path: &str, say: Say) {
+        self.shared.says_at.lock().unwrap().insert(path.to_owned(), say);
+    }
+
+    /// Each connection is good for one request.
+    pub fn closes(&self) {
+        self.shared.closes.store(true, Ordering::SeqCst);
+    }
+
+    /// How many bytes of bodies without an end were taken off it.
+    pub fn poured(&self) -> usize {
+        self.shared.poured.load(Ordering::SeqCst)
     }
 
     /// Said once, before what is said otherwise.
@@ -148,7 +201,40 @@ impl Endpoint {
 
     /// How often a token was asked for.
     pub fn asked(&self) -> usize {
-        self.seen().iter().filter(|seen| seen.path == "/token").count()
+        self.asked_at("/token")
+    }
+
+    pub fn asked_at(&self, path: &str) -> usize {
+        self.shared.seen.lock().unwrap().iter().filter(|seen| seen.path == path).count()
+    }
+
+    /// How often anything was asked for, and answered.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.shared.seen.lock().unwrap().len(), *self.shared.answered.lock().unwrap())
+    }
+
+    /// Waits, in real time, until `source` has the outcome of its request, or this has it and gives none.
+    pub async fn quiet(&self, source: &TokenSource) {
+        turns().await;
+        for _ in 0..2500 {
+            let inside = format!("{source:?}");
+            assert!(inside.contains("busy: "), "{inside}");
+            if !inside.contains("busy: true") {
+                return;
+            }
+            let before = self.counts();
+            settle().await;
+            if self.shared.hangs.load(Ordering::SeqCst) && before == self.counts() {
+                return;
+            }
+        }
+        panic!("in five seconds there was no outcome");
+    }
+
+    /// A source of its tokens, in real time.
+    pub fn live(&self) -> TokenSource {
+        let source = TokenSource::token_url(format!("{}/token", self.url));
+        source.credentials(Credentials::new("billing", SECRET)).build().unwrap()
     }
 
     /// Whether all that came has been answered.
@@ -178,15 +264,15 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let authorization = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
     let body = String::from_utf8(body.to_vec()).unwrap();
+    let say = shared.next(&path);
     let number = {
         let mut seen = shared.seen.lock().unwrap();
         seen.push(Seen { path, authorization, body });
         seen.len()
     };
-    let first = shared.first.lock().unwrap().pop_front();
-    let say = first.unwrap_or_else(|| shared.says.lock().unwrap().clone());
     shared.held.subscribe().wait_for(|held| !held).await.unwrap();
     *shared.answered.lock().unwrap() += 1;
+    shared.hangs.store(matches!(say, Say::Hang | Say::Stall), Ordering::SeqCst);
     let json =
         |body: &Value| Response::builder().header("content-type", "application/json").body(body.to_string().into());
     match say {
@@ -205,14 +291,24 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         Say::Hang => std::future::pending().await,
         Say::Half => {
             let half = bytes::Bytes::from_static(br#"{"access_token":"half","tok"#);
-            Response::builder().header("content-length", "1000").body(Body::new(Frames(Some(half)))).unwrap()
+            Response::builder().header("content-length", "1000").body(Body::new(Frames::Once(half, false))).unwrap()
         }
-        Say::Endless(status) => Response::builder().status(status).body(Body::new(Frames(None))).unwrap(),
+        Say::Stall => {
+            let half = bytes::Bytes::from_static(br#"{"access_token":"half","tok"#);
+            Response::builder().header("content-length", "1000").body(Body::new(Frames::Once(half, true))).unwrap()
+        }
+        Say::Endless(status) => {
+            Response::builder().status(status).body(Body::new(Frames::Endless(Arc::clone(&shared.poured)))).unwrap()
+        }
+        Say::Raw(_) => unreachable!("told before the request was read"),
     }
 }
 
-/// One frame and then a failure, or spaces without an end.
-struct Frames(Option<bytes::Bytes>);
+/// One frame and then a failure (or nothing, ever), or spaces without an end.
+enum Frames {
+    Once(bytes::Bytes, bool),
+    Endless(Arc<AtomicUsize>),
+}
 
 impl axum::body::HttpBody for Frames {
     type Data = bytes::Bytes;
@@ -222,10 +318,14 @@ impl axum::body::HttpBody for Frames {
         mut self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, std::io::Error>>> {
-        let frame = match &mut self.0 {
-            Some(once) if once.is_empty() => Err(std::io::Error::other("cut")),
-            Some(once) => Ok(hyper::body::Frame::data(std::mem::take(once))),
-            None => Ok(hyper::body::Frame::data(bytes::Bytes::from_static(&[b' '; 64 * 1024]))),
+        let frame = match &mut *self {
+            Self::Once(once, true) if once.is_empty() => return std::task::Poll::Pending,
+            Self::Once(once, false) if once.is_empty() => Err(std::io::Error::other("cut")),
+            Self::Once(once, _) => Ok(hyper::body::Frame::data(std::mem::take(once))),
+            Self::Endless(poured) => {
+                poured.fetch_add(64 * 1024, Ordering::SeqCst);
+                Ok(hyper::body::Frame::data(bytes::Bytes::from_static(&[b' '; 64 * 1024])))
+            }
         };
         std::task::Poll::Ready(Some(frame))
     }
@@ -271,7 +371,17 @@ impl Time {
 
 /// A moment of real time, in which what is on its way arrives.
 pub async fn settle() {
+    turns().await;
     tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(2))).await.unwrap();
+    turns().await;
+}
+
+/// Lets all that is ready in this runtime run on, a connection be made and a request be written: a few looks at what
+/// has arrived.
+pub async fn turns() {
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Waits, in real time, until something is so.
