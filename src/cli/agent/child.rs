@@ -1,24 +1,22 @@
 //! The program that an agent runs, with the token where the program looks for it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{PipeReader, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, PipeReader, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus};
-use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Failure;
 use crate::client::Token;
 
+use super::notify;
+use super::signals::Signals;
 use super::tokens::Tokens;
-
-/// How long the program may take to end when the agent is told to.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// How a program is given its tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -43,26 +41,34 @@ pub(super) fn command(shell: Option<OsString>, program: Vec<OsString>) -> Option
     Some(command)
 }
 
+/// Refuses names of tokens whose variables would be one and the same: one of the two would be lost.
+pub(super) fn check(tokens: &Tokens) -> Result<(), Failure> {
+    let mut parts = BTreeMap::new();
+    for named in tokens.iter() {
+        let name = named.name.as_str();
+        if let Some(other) = parts.insert(variable_part(name), name) {
+            return Err(Failure::new(format!(
+                "the tokens {other} and {name} would be in the same environment variable"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Runs the program when there is a token for it, and ends with it: the exit code is the program's.
 pub(super) async fn run(
     mut command: Command,
     tokens: &Tokens,
     handover: Handover,
     environment: Vec<(&'static str, OsString)>,
+    signals: &mut Signals,
 ) -> Result<ExitCode, Failure> {
-    // What the agent alone is to know, and what systemd tells it.
-    for variable in ["MINTAGE_CLIENT_ID", "MINTAGE_CLIENT_SECRET", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
-        command.env_remove(variable);
-    }
-    command.envs(environment);
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
     let first = tokio::select! {
         first = first_of_each(tokens) => first?,
-        _ = interrupt.recv() => return Ok(ExitCode::from(128 + 2)),
-        _ = terminate.recv() => return Ok(ExitCode::from(128 + 15)),
+        told = signals.next() => return Ok(ended_by(told.as_raw())),
     };
+    clear(&mut command);
+    command.envs(environment);
     let mut descriptors = Vec::new();
     let only = tokens.iter().count() == 1;
     for (named, token) in tokens.iter().zip(first) {
@@ -81,44 +87,61 @@ pub(super) async fn run(
             command.env(format!("MINTAGE_ACCESS_TOKEN_FILE{suffix}"), file);
         }
     }
-    let program = command.as_std().get_program().to_string_lossy().into_owned();
     // So that what the program started ends with it. With a terminal it has to stay among those that may read it.
-    let grouped = !std::io::IsTerminal::is_terminal(&std::io::stdin());
+    let grouped = !std::io::stdin().is_terminal();
     if grouped {
         command.process_group(0);
     }
-    let mut child = command.spawn().map_err(|error| Failure::new(format!("{program}: {error}")))?;
+    let mut child = command.spawn().map_err(|error| not_started(&command, &error))?;
     drop(descriptors);
-    let told = loop {
-        let told = tokio::select! {
+    // For how long it takes after that is for the program to say, and for who told it.
+    loop {
+        tokio::select! {
             status = child.wait() => return Ok(exit_code(status?)),
-            _ = interrupt.recv() => Signal::INT,
-            _ = terminate.recv() => Signal::TERM,
-            _ = hang_up.recv() => Signal::HUP,
-        };
-        // Who typed ^C has told the program, too.
-        if grouped || told != Signal::INT {
-            pass_on(&child, told, grouped);
+            told = signals.next() => {
+                if told == Signal::TERM {
+                    notify::stopping();
+                }
+                // What was typed at the terminal has reached the program already.
+                if grouped || !matches!(told, Signal::INT | Signal::QUIT) {
+                    pass_on(&child, told, grouped);
+                }
+            }
         }
-        if told != Signal::HUP {
-            break told;
-        }
-    };
-    if let Ok(status) = tokio::time::timeout(GRACE, child.wait()).await {
-        return Ok(exit_code(status?));
     }
-    tracing::warn!(program, signal = told.as_raw(), "the program does not end, and is killed");
-    pass_on(&child, Signal::KILL, grouped);
-    Ok(exit_code(child.wait().await?))
 }
 
-/// Waits, for as long as it takes, until each is there.
+/// Waits, for as long as it takes, until each is there, and its file.
 async fn first_of_each(tokens: &Tokens) -> Result<Vec<Token>, Failure> {
+    for named in tokens.iter() {
+        named.source.changes().changed().await?;
+        named.file_is_good().await;
+    }
     let mut first = Vec::new();
     for named in tokens.iter() {
-        first.push(named.source.changes().changed().await?);
+        // It may have ended while another was waited for.
+        let mut changes = named.source.changes();
+        first.push(loop {
+            changes.changed().await?;
+            if let Ok(token) = named.source.token().await {
+                break token;
+            }
+        });
     }
     Ok(first)
+}
+
+/// Takes away what the agent alone is to know, what systemd tells it, and what another agent may have said.
+fn clear(command: &mut Command) {
+    for variable in ["MINTAGE_CLIENT_ID", "MINTAGE_CLIENT_SECRET", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+        command.env_remove(variable);
+    }
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("MINTAGE_ACCESS_TOKEN") || name.starts_with("MINTAGE_AGENT_") {
+            command.env_remove(&variable);
+        }
+    }
 }
 
 fn pass_on(child: &Child, told: Signal, grouped: bool) {
@@ -141,8 +164,23 @@ fn variable_part(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
-/// The program's own, or 128 and the signal that ended it, as shells have it.
+/// With the exit codes that shells have for it.
+fn not_started(command: &Command, error: &std::io::Error) -> Failure {
+    let code = if error.kind() == ErrorKind::NotFound { 127 } else { 126 };
+    let program = command.as_std().get_program().to_string_lossy();
+    Failure { code, ..Failure::new(format!("{program}: {error}")) }
+}
+
+/// The program's own, or that of the signal that ended it.
 fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1);
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
+    match (status.code(), status.signal()) {
+        (Some(code), _) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        (None, Some(signal)) => ended_by(signal),
+        (None, None) => ExitCode::FAILURE,
+    }
+}
+
+/// 128 and the signal, as shells have it.
+fn ended_by(signal: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
 }

@@ -1,5 +1,6 @@
 //! What an agent keeps, and where it hands it out: `agent.toml`, or the arguments for a single token.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use crate::server::config::{Telemetry, describe};
 
 /// The name of the token that the arguments describe.
 const ONLY: &str = "default";
+const TOKEN: &str = "another token's file";
 
 /// `agent.toml`
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -88,12 +90,12 @@ impl super::Place {
         }
         config.listen = self.listen.or(config.listen);
         config.socket = self.socket.clone().or(config.socket);
-        check(&config).map_err(Failure::new)?;
+        check(&config, self.config.as_deref()).map_err(Failure::new)?;
         Ok(config)
     }
 }
 
-fn check(config: &Config) -> Result<(), String> {
+fn check(config: &Config, own: Option<&Path>) -> Result<(), String> {
     if let Some(address) = config.listen.filter(|address| !address.ip().to_canonical().is_loopback()) {
         return Err(format!(
             "listen: {address} is not a loopback address, and an agent gives its tokens to whoever asks: name \
@@ -101,7 +103,12 @@ fn check(config: &Config) -> Result<(), String> {
         ));
     }
     let mut names = std::collections::BTreeSet::new();
-    let mut files = std::collections::BTreeSet::new();
+    // What a token may not be written over.
+    let mut taken: BTreeMap<PathBuf, &str> = BTreeMap::new();
+    taken.extend(own.map(|path| (resolved(path), "this configuration")));
+    taken.extend(config.socket.as_deref().map(|path| (resolved(path), "the socket")));
+    let credentials = config.tokens.iter().filter_map(|kept| kept.credentials.as_deref());
+    taken.extend(credentials.map(|path| (resolved(path), "a file of credentials")));
     for kept in &config.tokens {
         let name = &kept.name;
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
@@ -113,11 +120,27 @@ fn check(config: &Config) -> Result<(), String> {
         if kept.issuer.is_some() == kept.token_url.is_some() {
             return Err(format!("token {name}: set either issuer or token_url"));
         }
-        if let Some(file) = &kept.file
-            && !files.insert(file)
-        {
-            return Err(format!("token.file: {} is there twice", file.display()));
+        if let Some(file) = &kept.file {
+            let shown = file.display();
+            if file.file_name().is_none() || file.as_os_str().as_encoded_bytes().ends_with(b"/") {
+                return Err(format!("token.file: {shown:?} is the name of no file"));
+            }
+            match taken.insert(resolved(file), TOKEN) {
+                None => {}
+                Some(TOKEN) => return Err(format!("token.file: {shown} is there twice")),
+                Some(what) => return Err(format!("token.file: {shown} is {what}, which the token would replace")),
+            }
         }
     }
     Ok(())
+}
+
+/// The one path of all that lead to the same place, as far as its folder is there.
+fn resolved(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let folder = std::fs::canonicalize(folder).or_else(|_| std::path::absolute(folder));
+    match (folder, path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
 }

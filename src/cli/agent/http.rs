@@ -151,8 +151,14 @@ async fn token(State(tokens): State<Arc<Tokens>>, uri: Uri) -> Result<Json<Answe
             None => bad(format!("say which with ?name=…: {names}")),
         });
     };
+    let mut retry_in = None;
     let fetched = match asked.request {
-        None => named.source.token().await,
+        None => {
+            let fetched = named.source.token().await;
+            // Of the pause after the failure, some may have passed.
+            retry_in = named.source.health().retry_in;
+            fetched
+        }
         Some(mut request) => {
             if request.resources.is_empty() {
                 request.resources = named.resources().to_vec();
@@ -162,7 +168,7 @@ async fn token(State(tokens): State<Arc<Tokens>>, uri: Uri) -> Result<Json<Answe
     };
     match fetched {
         Ok(token) => Ok(Json(Answer::from(&token))),
-        Err(error) => Err(Refusal::of(&error)),
+        Err(error) => Err(Refusal::of(&error, retry_in)),
     }
 }
 
@@ -187,11 +193,14 @@ impl Refusal {
     }
 
     /// Why there is no token: what the caller asked for (400), what the operator has to see to (502), or neither (503).
-    fn of(error: &Error) -> Self {
+    fn of(error: &Error, retry_in: Option<u64>) -> Self {
         let description = error.to_string();
         match error {
             error if error.is_retryable() => Self {
-                retry_in: Some(error.retry_after().map_or(1, |span| span.as_secs().max(1))),
+                retry_in: retry_in
+                    .or(error.retry_after().map(|span| span.as_secs()))
+                    .or(Some(1))
+                    .map(|seconds| seconds.max(1)),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", description)
             },
             Error::Refused { error, .. } if matches!(error.as_str(), "invalid_scope" | "invalid_target") => {

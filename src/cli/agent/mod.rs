@@ -6,6 +6,7 @@ mod config;
 mod file;
 mod http;
 mod notify;
+mod signals;
 mod status;
 mod tokens;
 
@@ -16,7 +17,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -27,6 +27,7 @@ use super::{Failure, Global, source};
 
 use child::Handover;
 use config::Config;
+use signals::Signals;
 use tokens::Tokens;
 
 #[derive(Debug, clap::Args)]
@@ -97,15 +98,23 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     let _logs = init_telemetry(&config.telemetry);
     raise_descriptor_limit();
     let tokens = Arc::new(Tokens::new(&config)?);
+    if command.is_some() {
+        child::check(&tokens)?;
+    }
+    let mut signals = Signals::catch(if command.is_some() { signals::PASSED_ON } else { signals::ENDING })?;
     let (stop, stopped) = watch::channel(false);
     let served = Served::start(&config, &tokens, &stopped).await?;
     for named in tokens.iter() {
         tokio::spawn(file::keep(Arc::clone(named)));
     }
-    tokio::spawn(notify::keep(Arc::clone(&tokens)));
+    let told = Arc::clone(&tokens);
+    tokio::spawn(async move { notify::keep(&told).await });
     let done = match command {
-        Some(command) => child::run(command, &tokens, arguments.exec_token, served.environment()).await,
-        None => until_told().await,
+        Some(command) => child::run(command, &tokens, arguments.exec_token, served.environment(), &mut signals).await,
+        None => {
+            signals.next().await;
+            Ok(ExitCode::SUCCESS)
+        }
     };
     notify::stopping();
     stop.send_replace(true);
@@ -113,17 +122,6 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         drop(task.await);
     }
     done
-}
-
-/// Waits for SIGINT or SIGTERM.
-async fn until_told() -> Result<ExitCode, Failure> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// What is served, and where.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Failure, Global, output};
 use crate::clock::{Clock as _, SystemClock, UnixTime};
-use crate::fetch::{MAX_ANSWER_BYTES, http_client, read_bounded, unix_client};
+use crate::fetch::{MAX_ANSWER_BYTES, http_client_with, read_bounded, unix_client};
 
 use super::Place;
 use super::http::GUARD_HEADER;
@@ -15,7 +15,8 @@ pub(super) async fn run(global: &Global, place: &Place) -> Result<ExitCode, Fail
     let config = place.config(&crate::cli::source::Arguments::default(), None)?;
     let (http, base) = match (&config.socket, config.listen) {
         (Some(socket), _) => (unix_client(socket)?, "http://localhost".to_owned()),
-        (None, Some(address)) => (http_client()?, format!("http://{address}")),
+        // What is on this machine is no proxy's affair.
+        (None, Some(address)) => (http_client_with(reqwest::ClientBuilder::no_proxy)?, format!("http://{address}")),
         (None, None) => return Err(Failure::usage("name the agent with --socket, --listen or --config")),
     };
     let place = config.socket.map_or(base.clone(), |socket| socket.display().to_string());
@@ -24,8 +25,11 @@ pub(super) async fn run(global: &Global, place: &Place) -> Result<ExitCode, Fail
     if !answer.status().is_success() {
         return Err(Failure::new(format!("{place} was answered with {}: is it an agent?", answer.status().as_u16())));
     }
-    let statuses: Statuses = serde_json::from_slice(&read_bounded(answer, MAX_ANSWER_BYTES).await?)
-        .map_err(|_| Failure::new(format!("what answers at {place} is no agent")))?;
+    let said: Option<Statuses> = serde_json::from_slice(&read_bounded(answer, MAX_ANSWER_BYTES).await?).ok();
+    // An agent without a token does not run.
+    let statuses = said
+        .filter(|said| !said.tokens.is_empty())
+        .ok_or_else(|| Failure::new(format!("what answers at {place} is no agent")))?;
     if global.json {
         output::json(&statuses)?;
     } else {
@@ -37,20 +41,19 @@ pub(super) async fn run(global: &Global, place: &Place) -> Result<ExitCode, Fail
 fn table(tokens: &[Status], now: UnixTime) -> String {
     let row = |status: &Status| {
         let health = &status.health;
-        let state = match (health.valid, health.failures) {
-            (true, 0) => "fresh",
-            (true, _) => "failing",
+        let state = match (health.valid, status.what_is_wrong()) {
+            (true, None) => "fresh",
+            (true, Some(_)) => "failing",
             (false, _) => "none",
         };
         let left = health.expires_at.filter(|_| health.valid).map(|end| format!("{} s", end.0.since(now).as_secs()));
-        let error = status.file_error.clone().or_else(|| health.last_error.clone());
         [
             status.name.clone(),
             state.to_owned(),
             output::or_dash(left),
             health.fetched.to_string(),
-            output::or_dash(status.file.as_ref().map(|file| file.display().to_string())),
-            output::or_dash(error),
+            output::or_dash(status.file.clone()),
+            output::or_dash(status.what_is_wrong().map(str::to_owned)),
         ]
     };
     let rows: Vec<_> = tokens.iter().map(row).collect();

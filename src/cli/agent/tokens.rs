@@ -1,9 +1,10 @@
 //! The tokens that an agent keeps.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::cli::Failure;
 use crate::client::{Health, TokenCache, TokenSource};
@@ -23,8 +24,8 @@ pub(super) struct Named {
     pub(super) name: String,
     pub(super) source: TokenSource,
     pub(super) file: Option<PathBuf>,
-    /// Why the file is not what it should be.
-    file_error: Mutex<Option<String>>,
+    /// Why the file is not what it should be; `None` also where there is none.
+    file_error: watch::Sender<Option<String>>,
     described: Kept,
 }
 
@@ -36,7 +37,7 @@ pub(super) struct Status {
     pub(super) endpoint: String,
     pub(super) scopes: Vec<String>,
     pub(super) resources: Vec<String>,
-    pub(super) file: Option<PathBuf>,
+    pub(super) file: Option<String>,
     pub(super) file_error: Option<String>,
     #[serde(flatten)]
     pub(super) health: Health,
@@ -59,7 +60,7 @@ impl Tokens {
                 name: kept.name.clone(),
                 source: source.cache(&cache).build().map_err(|error| fail(&error))?,
                 file: kept.file.clone(),
-                file_error: Mutex::default(),
+                file_error: watch::Sender::new(kept.file.as_ref().map(|file| not_yet(file))),
                 described: kept.clone(),
             }))
         });
@@ -95,7 +96,21 @@ impl Named {
     }
 
     pub(super) fn set_file_error(&self, error: Option<String>) {
-        *self.file_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        self.file_error.send_replace(error);
+    }
+
+    pub(super) fn file_error(&self) -> Option<String> {
+        self.file_error.borrow().clone()
+    }
+
+    pub(super) fn has_file_error(&self) -> bool {
+        self.file_error.borrow().is_some()
+    }
+
+    /// Waits until the file, where there is to be one, has a token.
+    pub(super) async fn file_is_good(&self) {
+        // Its sender is in `self`.
+        drop(self.file_error.subscribe().wait_for(Option::is_none).await);
     }
 
     pub(super) fn status(&self) -> Status {
@@ -103,10 +118,11 @@ impl Named {
         Status {
             name: self.name.clone(),
             endpoint: kept.issuer.clone().or_else(|| kept.token_url.clone()).unwrap_or_default(),
-            scopes: kept.scopes.clone(),
+            // `"a b"` is two, here as in the request.
+            scopes: kept.scopes.iter().flat_map(|scopes| scopes.split_whitespace()).map(str::to_owned).collect(),
             resources: kept.resources.clone(),
-            file: self.file.clone(),
-            file_error: self.file_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            file: self.file.as_ref().map(|file| file.display().to_string()),
+            file_error: self.file_error(),
             health: self.source.health(),
         }
     }
@@ -117,4 +133,13 @@ impl Status {
     pub(super) fn is_good(&self) -> bool {
         self.health.valid && self.file_error.is_none()
     }
+
+    /// Why it is not, or will not be for long.
+    pub(super) fn what_is_wrong(&self) -> Option<&str> {
+        self.health.last_error.as_deref().or(self.file_error.as_deref())
+    }
+}
+
+fn not_yet(file: &Path) -> String {
+    format!("{}: not written yet", file.display())
 }

@@ -1,6 +1,7 @@
 //! The program as it is run: real processes, real files, real signals, and nothing but 127.0.0.1.
 #![allow(clippy::print_stderr, reason = "what was skipped, and the seed that repeats a failure, have to be seen")]
 
+mod agent;
 mod changes;
 mod cli;
 mod config;

@@ -62,6 +62,11 @@ impl Say {
         Self::Token(json!({"expires_in": seconds}))
     }
 
+    /// Tokens as long as real ones: `token-` and a number of so many digits.
+    pub fn padded(digits: usize, seconds: u64) -> Self {
+        Self::Token(json!({"expires_in": seconds, "digits": digits}))
+    }
+
     pub fn refused(status: u16, error: &str) -> Self {
         Self::This(status, vec![("content-type", "application/json".to_owned())], json!({"error": error}).to_string())
     }
@@ -277,7 +282,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         |body: &Value| Response::builder().header("content-type", "application/json").body(body.to_string().into());
     match say {
         Say::Token(more) => {
-            let mut body = json!({"access_token": format!("token-{number}"), "token_type": "Bearer"});
+            let digits = more["digits"].as_u64().unwrap_or(0) as usize;
+            let mut body = json!({"access_token": format!("token-{number:0digits$}"), "token_type": "Bearer"});
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             json(&body).unwrap()
         }
