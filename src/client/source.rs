@@ -20,7 +20,8 @@ use super::{AuthMethod, Credentials, Endpoint, Error, Token, TokenCache, TokenRe
 
 /// Where a service has its tokens from: always a valid one, renewed in the background five minutes before it ends.
 ///
-/// Cheap to clone; clones share everything. The background task begins with the first call and ends with the last clone.
+/// Cheap to clone; clones share everything. The background task begins with the first call, on that call's runtime (on
+/// another once that has ended), and ends with the last clone.
 /// Nothing is asked of the network before the first call, so that a service starts while its issuer is down.
 #[derive(Clone, Debug)]
 pub struct TokenSource {
@@ -195,8 +196,10 @@ impl TokenSourceBuilder {
         self
     }
 
-    /// What the HTTP client is to have besides: a proxy, a certificate, other timeouts. Redirects are not followed and
-    /// `connection_verbose` stays off, whatever is set: credentials would go with them, and into the log.
+    /// What the HTTP client is to have besides: a proxy, another timeout (of at most a minute), TLS with roots of its own
+    /// (`tls_backend_preconfigured`; a certificate that is added alone is not looked at, but `SSL_CERT_FILE` is).
+    /// Redirects are not followed and `connection_verbose` stays off, whatever is set: credentials would go with them,
+    /// and into the log.
     pub fn http(
         mut self,
         with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + 'static,

@@ -22,15 +22,12 @@ fn with(mut builder: TokenSourceBuilder, scopes: &[&str], resources: &[&str]) ->
     builder.scopes(scopes)
 }
 
-/// Moves time on, five minutes at a time, and then lets it stand until what was asked for has come.
-async fn pass(time: &Time, endpoint: &Endpoint, minutes: u64) {
+/// Moves time on, five minutes at a time, and then lets it stand until what `keeper`, a source or a cache, asked for has
+/// come.
+async fn pass(time: &Time, endpoint: &Endpoint, keeper: &impl std::fmt::Debug, minutes: u64) {
     for _ in 0..minutes / 5 {
         time.advance(Duration::from_secs(300)).await;
-        for _ in 0..3 {
-            settle().await;
-        }
-        until("all is answered", || endpoint.is_idle()).await;
-        settle().await;
+        endpoint.quiet(keeper).await;
     }
 }
 
@@ -115,17 +112,17 @@ async fn another_token_is_renewed_while_it_is_asked_for_and_let_go_when_nobody_d
     source.token_for(&wanted).await.unwrap();
     // Four hours in which somebody asks every ten minutes: a token lives for 55 minutes.
     for _ in 0..24 {
-        pass(&time, &endpoint, 10).await;
+        pass(&time, &endpoint, &source, 10).await;
         assert!(at_once(source.token_for(&wanted)).expect("it waits").is_ok());
     }
     assert!((5..=6).contains(&endpoint.asked()), "{}", endpoint.asked());
     // The last is renewed once more: it was asked for. Then that is all.
     let before = endpoint.asked();
-    pass(&time, &endpoint, 240).await;
+    pass(&time, &endpoint, &source, 240).await;
     assert!(endpoint.asked() <= before + 1, "{} after {before}", endpoint.asked());
     let left = endpoint.asked();
     source.token_for(&wanted).await.unwrap();
-    pass(&time, &endpoint, 240).await;
+    pass(&time, &endpoint, &source, 240).await;
     assert_eq!(endpoint.asked(), left + 1, "who asks once has one");
 }
 
@@ -136,11 +133,11 @@ async fn what_is_not_to_be_had_is_let_go_as_well() {
         let source = endpoint.source(&time).build().unwrap();
         let (idle, wanted) = (tasks(), request(&["x"], &[]));
         assert!(source.token_for(&wanted).await.is_err());
-        pass(&time, &endpoint, 60).await;
+        pass(&time, &endpoint, &source, 60).await;
         assert!(endpoint.asked() <= 2, "{say:?}: {} requests for nobody", endpoint.asked());
         endpoint.says(Say::lives(3600));
         assert!(source.token_for(&wanted).await.is_ok(), "{say:?}");
-        pass(&time, &endpoint, 120).await;
+        pass(&time, &endpoint, &source, 120).await;
         until("its task has ended", || tasks() <= idle + 1).await;
     }
 }
@@ -161,7 +158,7 @@ async fn no_more_are_kept_than_there_is_room_for_and_the_main_one_stays() {
     let asked = endpoint.asked();
     time.advance(Duration::from_secs(3301)).await;
     until("the main one is renewed", || !at_once(source.token()).unwrap().unwrap().is_same(&main)).await;
-    pass(&time, &endpoint, 240).await;
+    pass(&time, &endpoint, &source, 240).await;
     let renewals = endpoint.asked() - asked;
     assert!((5..=6 + 8).contains(&renewals), "{renewals}");
     // No room at all is room for the one that is in use.
@@ -204,17 +201,17 @@ async fn with_its_last_source_a_token_is_let_go_though_the_cache_goes_on() {
     let mut changes = second.changes();
     assert!(changes.changed().await.unwrap().is_same(&token));
     drop((first, second));
-    pass(&time, &endpoint, 120).await;
+    pass(&time, &endpoint, &cache, 120).await;
     assert!((3..=4).contains(&endpoint.asked()), "who follows the changes has them: {}", endpoint.asked());
     let third = build(&cache);
     assert!(at_once(third.token()).expect("it waits").is_ok(), "and who comes later, the token");
     drop(changes);
-    pass(&time, &endpoint, 120).await;
+    pass(&time, &endpoint, &cache, 120).await;
     let asked = endpoint.asked();
     assert!((5..=7).contains(&asked), "{asked}");
     drop(third.clone());
     drop(third);
-    pass(&time, &endpoint, 240).await;
+    pass(&time, &endpoint, &cache, 240).await;
     assert!(endpoint.asked() <= asked + 1, "{} requests for nobody", endpoint.asked() - asked);
     // And one with a cache of its own takes its task with it.
     let idle = tasks();

@@ -167,15 +167,13 @@ fn a_runtime_may_end_while_nothing_is_on_its_way() {
     let token = first.block_on(source.token()).unwrap();
     assert!(second.block_on(changes.changed()).unwrap().is_same(&token));
     let watches = second.spawn(async move {
-        for _ in 0..2 {
-            changes.changed().await.unwrap();
-        }
+        changes.changed().await.unwrap();
     });
     drop(first);
     // One without any runtime is served as well.
     assert!(at_once(source.token()).unwrap().unwrap().is_same(&token));
     runtime_waits(second, async move { watches.await.unwrap() });
-    assert!(endpoint.asked() >= 3);
+    assert!(endpoint.asked() >= 2);
     // The same with a call alone.
     let third = runtime();
     let before = endpoint.asked();

@@ -115,8 +115,8 @@ struct Shared {
     closes: AtomicBool,
     /// Bytes of bodies without an end.
     poured: Arc<AtomicUsize>,
-    /// Whether the last request is one that gets no answer, ever.
-    hangs: AtomicBool,
+    /// Requests on their way that get no answer, ever.
+    hang: Arc<()>,
 }
 
 impl Shared {
@@ -141,7 +141,7 @@ impl Endpoint {
             held: watch::Sender::new(false),
             closes: AtomicBool::new(false),
             poured: Arc::default(),
-            hangs: AtomicBool::new(false),
+            hang: Arc::default(),
         });
         let address = "127.0.0.1:0".parse().unwrap();
         let mut endpoint = Self { url: String::new(), address, shared, runtime: None };
@@ -219,19 +219,19 @@ impl Endpoint {
     }
 
     /// Waits, in real time, until `source` has the outcome of its request, or this has it and gives none.
-    pub async fn quiet(&self, source: &TokenSource) {
+    pub async fn quiet(&self, source: &impl std::fmt::Debug) {
         turns().await;
+        let mut hangs = 0;
         for _ in 0..2500 {
             let inside = format!("{source:?}");
             assert!(inside.contains("busy: "), "{inside}");
-            if !inside.contains("busy: true") {
+            if !inside.contains("busy: true") || hangs == 3 {
                 return;
             }
             let before = self.counts();
             settle().await;
-            if self.shared.hangs.load(Ordering::SeqCst) && before == self.counts() {
-                return;
-            }
+            let hang = Arc::strong_count(&self.shared.hang) > 1 && before == self.counts();
+            hangs = if hang { hangs + 1 } else { 0 };
         }
         panic!("in five seconds there was no outcome");
     }
@@ -277,7 +277,6 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     };
     shared.held.subscribe().wait_for(|held| !held).await.unwrap();
     *shared.answered.lock().unwrap() += 1;
-    shared.hangs.store(matches!(say, Say::Hang | Say::Stall), Ordering::SeqCst);
     let json =
         |body: &Value| Response::builder().header("content-type", "application/json").body(body.to_string().into());
     match say {
@@ -294,14 +293,20 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             }
             response.body(Body::from(body)).unwrap()
         }
-        Say::Hang => std::future::pending().await,
+        Say::Hang => {
+            let _hangs = Arc::clone(&shared.hang);
+            std::future::pending().await
+        }
         Say::Half => {
             let half = bytes::Bytes::from_static(br#"{"access_token":"half","tok"#);
-            Response::builder().header("content-length", "1000").body(Body::new(Frames::Once(half, false))).unwrap()
+            Response::builder().header("content-length", "1000").body(Body::new(Frames::Once(half, None))).unwrap()
         }
         Say::Stall => {
             let half = bytes::Bytes::from_static(br#"{"access_token":"half","tok"#);
-            Response::builder().header("content-length", "1000").body(Body::new(Frames::Once(half, true))).unwrap()
+            Response::builder()
+                .header("content-length", "1000")
+                .body(Body::new(Frames::Once(half, Some(Arc::clone(&shared.hang)))))
+                .unwrap()
         }
         Say::Endless(status) => {
             Response::builder().status(status).body(Body::new(Frames::Endless(Arc::clone(&shared.poured)))).unwrap()
@@ -312,7 +317,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 
 /// One frame and then a failure (or nothing, ever), or spaces without an end.
 enum Frames {
-    Once(bytes::Bytes, bool),
+    Once(bytes::Bytes, Option<Arc<()>>),
     Endless(Arc<AtomicUsize>),
 }
 
@@ -325,8 +330,8 @@ impl axum::body::HttpBody for Frames {
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, std::io::Error>>> {
         let frame = match &mut *self {
-            Self::Once(once, true) if once.is_empty() => return std::task::Poll::Pending,
-            Self::Once(once, false) if once.is_empty() => Err(std::io::Error::other("cut")),
+            Self::Once(once, Some(_)) if once.is_empty() => return std::task::Poll::Pending,
+            Self::Once(once, None) if once.is_empty() => Err(std::io::Error::other("cut")),
             Self::Once(once, _) => Ok(hyper::body::Frame::data(std::mem::take(once))),
             Self::Endless(poured) => {
                 poured.fetch_add(64 * 1024, Ordering::SeqCst);
