@@ -6,7 +6,7 @@ use mintage::client::{AuthMethod, Credentials, TokenCache, TokenRequest, TokenSo
 use mintage::scope::ScopeSet;
 use tokio::runtime::Handle;
 
-use super::{Endpoint, SECRET, Say, Time, at_once, settle, until};
+use super::{Endpoint, SECRET, Say, Time, at_once, until};
 
 fn request(scopes: &[&str], resources: &[&str]) -> TokenRequest {
     TokenRequest {

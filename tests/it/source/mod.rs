@@ -242,11 +242,6 @@ impl Endpoint {
         source.credentials(Credentials::new("billing", SECRET)).build().unwrap()
     }
 
-    /// Whether all that came has been answered.
-    pub fn is_idle(&self) -> bool {
-        *self.shared.answered.lock().unwrap() == self.seen().len()
-    }
-
     /// A source of its tokens, on `time`.
     pub fn source(&self, time: &Time) -> TokenSourceBuilder {
         TokenSource::token_url(format!("{}/token", self.url))
