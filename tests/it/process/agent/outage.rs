@@ -152,9 +152,8 @@ fn a_client_that_was_disabled_is_served_again_when_it_is_enabled() {
     assert!(site.may(&token));
 }
 
-/// The same where nobody asks: the file alone.
+/// The same where nobody asks: the file alone. It takes half a minute, for which a refusal stands.
 #[test]
-#[ignore = "takes more than a minute"]
 fn a_file_is_written_again_when_the_client_is_enabled() {
     let site = Site::new(&["--scope", "mintage:projects:read"]);
     site.place.text(&["client", "disable", &site.id]);
