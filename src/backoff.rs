@@ -20,6 +20,12 @@ impl Backoff {
         Self { first, longest, failures: 0 }
     }
 
+    /// The same after so many failures.
+    #[must_use]
+    pub fn after(self, failures: u64) -> Self {
+        Self { failures: u32::try_from(failures).unwrap_or(u32::MAX), ..self }
+    }
+
     /// The pause after one more failure.
     pub fn next(&mut self, entropy: &dyn Entropy) -> Duration {
         let bound = self.first.saturating_mul(1 << self.failures.min(20)).min(self.longest);

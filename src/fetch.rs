@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::RETRY_AFTER;
 use url::Url;
 
 use crate::oauth::metadata::{
@@ -14,6 +15,9 @@ use crate::oauth::metadata::{
 
 /// A longer answer is not read to its end.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// The most that is repeated of what a server calls itself.
+const MAX_NAMED: usize = 200;
 
 /// How long a request may take that does not ask the server to wait.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,6 +55,8 @@ pub enum FetchError {
         url: String,
         /// The status.
         status: u16,
+        /// For how long the server wants to be left alone (`Retry-After`).
+        retry_after: Option<Duration>,
     },
     /// The answer came from somewhere else: whoever answers there could name keys of its own.
     #[error("{url} was answered from elsewhere, by a redirect; name the address that it has")]
@@ -69,6 +75,18 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// An answer that is not what was asked for.
+    pub(crate) fn status(url: &Url, response: &reqwest::Response) -> Self {
+        // Seconds alone: it takes no clock to read them.
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.trim().parse().ok());
+        Self::Status {
+            url: url.to_string(),
+            status: response.status().as_u16(),
+            retry_after: retry_after.map(Duration::from_secs),
+        }
+    }
+
     /// Something between here and the server.
     pub(crate) fn unreachable(url: &Url, error: &reqwest::Error) -> Self {
         Self::Unreachable { url: url.to_string(), why: innermost(error) }
@@ -184,14 +202,15 @@ pub async fn discover(http: &reqwest::Client, issuer: &str) -> Result<Discovered
         response = get(http, &url).await?;
     }
     if !response.status().is_success() {
-        return Err(FetchError::Status { url: url.to_string(), status: response.status().as_u16() });
+        return Err(FetchError::status(&url, &response));
     }
     let fail = |why: String| FetchError::Discovery { url: url.to_string(), why };
     let body = read_bounded(response, MAX_ANSWER_BYTES).await?;
     let metadata: DiscoveredMetadata =
         serde_json::from_slice(&body).map_err(|_| fail("is not a JSON object with an issuer".to_owned()))?;
     if metadata.issuer != issuer {
-        return Err(fail(format!("is that of another issuer ({:?}); name it just so", metadata.issuer)));
+        let named: String = metadata.issuer.chars().take(MAX_NAMED).collect();
+        return Err(fail(format!("is that of another issuer ({named:?}); name it just so")));
     }
     // What was asked for in private should not be answered in the open.
     let named = [&metadata.token_endpoint, &metadata.jwks_uri, &metadata.revocation_feed];

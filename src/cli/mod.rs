@@ -154,10 +154,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output::fail(&Failure::new(error)),
     };
-    match runtime.block_on(run(cli)) {
-        Ok(code) => code,
-        Err(failure) => output::fail(&failure),
-    }
+    let code = runtime.block_on(run(cli)).unwrap_or_else(|failure| output::fail(&failure));
+    // A file system that hangs may hold a thread that reads: that is no reason to stay.
+    runtime.shutdown_background();
+    code
 }
 
 async fn run(cli: Cli) -> Result<ExitCode, Failure> {

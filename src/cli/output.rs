@@ -51,6 +51,8 @@ pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
         for (cell, width) in cells.iter().zip(widths) {
             text.push_str(&format!("{cell:width$}  "));
         }
+        // What others have named is no command to the terminal.
+        let text = text.replace(char::is_control, "?");
         out.push_str(text.trim_end());
         out.push('\n');
     };

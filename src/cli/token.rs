@@ -25,7 +25,7 @@ pub(super) enum Command {
 pub(super) struct Get {
     #[command(flatten)]
     source: source::Arguments,
-    /// Print a whole header, `Authorization: Bearer …`, for pasting: curl -H "$(mintage token get --header …)"
+    /// Print a whole header, `Authorization: Bearer …`, for pasting, or for curl: mintage token get --header … | curl -H @- URL
     #[arg(long)]
     header: bool,
 }

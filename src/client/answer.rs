@@ -12,12 +12,11 @@ use zeroize::Zeroizing;
 use crate::clock::UnixTime;
 use crate::oauth::basic;
 
+use super::error::LONGEST_RETRY_AFTER;
 use super::{Credentials, Error};
 
 /// The longest text of a server that is repeated.
 const MAX_SAID: usize = 500;
-/// However long a server wants to be left alone: it may have been set right since.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// A token as it came.
 pub(super) struct Answer {

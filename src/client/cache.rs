@@ -1,6 +1,7 @@
 //! Tokens by what they are for.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
@@ -8,11 +9,12 @@ use moka::policy::EvictionPolicy;
 use super::credentials::Identity;
 use super::endpoint::AuthMethod;
 use super::entry::Entry;
+use super::kept::Kept;
 use super::{Endpoint, TokenRequest};
 
 /// The most kinds of tokens that are kept, unless set otherwise.
 const DEFAULT_CAPACITY: u64 = 10_000;
-/// As long as any token is believed: what was not asked for in the meantime has nothing to hand out.
+/// As long as any token is believed: what nobody asked for in the meantime has nothing to hand out.
 const IDLE: Duration = Duration::from_secs(25 * 3600);
 
 /// The tokens of one or several [`TokenSource`](super::TokenSource)s: one for each token endpoint, client, set of scopes
@@ -21,7 +23,11 @@ const IDLE: Duration = Duration::from_secs(25 * 3600);
 /// Every source has one of its own unless it is given another's. Sources that share one also share the way to the
 /// endpoint: the first that asks for a token fetches it for all.
 #[derive(Clone, Debug)]
-pub struct TokenCache(moka::sync::Cache<Key, Arc<Entry>>);
+pub struct TokenCache {
+    kinds: moka::sync::Cache<Key, Arc<Entry>>,
+    /// Those that are a source's own, which are not looked up to be used, and would be taken for idle.
+    own: Arc<Mutex<HashMap<Key, Weak<Entry>>>>,
+}
 
 /// What a token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,15 +67,31 @@ impl TokenCache {
     pub fn with_capacity(kinds: u64) -> Self {
         // Not the least often asked for: what is new would be let go at once, and fetched again each time.
         let builder = moka::sync::Cache::builder().eviction_policy(EvictionPolicy::lru());
-        Self(builder.max_capacity(kinds).time_to_idle(IDLE).build())
+        Self { kinds: builder.max_capacity(kinds).time_to_idle(IDLE).build(), own: Arc::default() }
     }
 
     pub(super) fn entry(&self, key: Key, make: impl FnOnce() -> Entry) -> Arc<Entry> {
-        let entry = self.0.entry(key).or_insert_with(|| Arc::new(make()));
+        if let Some(own) = self.own().get(&key).and_then(Weak::upgrade) {
+            return own;
+        }
+        let entry = self.kinds.entry(key).or_insert_with(|| Arc::new(make()));
         if entry.is_fresh() {
             // What has to go for it would otherwise go with one of the next that come, and be renewed until then.
-            self.0.run_pending_tasks();
+            self.kinds.run_pending_tasks();
         }
         entry.into_value()
+    }
+
+    /// One that a source holds for as long as it lives.
+    pub(super) fn kept(&self, key: Key, make: impl FnOnce() -> Entry) -> Kept {
+        let entry = self.entry(key.clone(), make);
+        let mut own = self.own();
+        own.retain(|_, entry| entry.strong_count() > 0);
+        own.insert(key, Arc::downgrade(&entry));
+        Kept::new(entry)
+    }
+
+    fn own(&self) -> MutexGuard<'_, HashMap<Key, Weak<Entry>>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,12 @@
 //! A client's id and secret, and where they come from.
 
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::crypto::{Sha256, sha256_parts};
@@ -18,6 +21,9 @@ const SECRET_VARIABLE: &str = "MINTAGE_CLIENT_SECRET";
 
 /// A longer file is none with credentials in it; some, like `/dev/zero`, have no end.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// For how long a file is waited for; what was read before is good until it comes.
+const LONGEST_READ: Duration = Duration::from_secs(3);
 
 /// A client's id and secret.
 #[derive(Clone, Debug)]
@@ -62,7 +68,7 @@ impl Credentials {
     pub fn from_file(path: &Path) -> Result<Self, Error> {
         let fail = |why: &str| Error::Credentials(format!("the credentials file {}: {why}", path.display()));
         let mut text = Zeroizing::new(String::new());
-        std::fs::File::open(path)
+        open(path)
             .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
             .map_err(|error| fail(&error.to_string()))?;
         // Some editors put a byte order mark before it.
@@ -84,6 +90,19 @@ impl Credentials {
     }
 }
 
+/// Without waiting, should it be a pipe that nobody writes to.
+#[cfg(unix)]
+fn open(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> std::io::Result<std::fs::File> {
+    std::fs::File::open(path)
+}
+
 /// Where a source has its credentials from.
 #[derive(Clone, Debug)]
 pub(super) enum CredentialSource {
@@ -94,10 +113,20 @@ pub(super) enum CredentialSource {
 }
 
 /// Which client a token is kept for. Two sources that know the same `client_id` with another secret share nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum Identity {
     Given(Sha256),
     File(PathBuf),
+}
+
+/// Without the fingerprint, by which guesses at a secret could be tried.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("Given(redacted)"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
 }
 
 impl CredentialSource {
@@ -116,11 +145,13 @@ pub(super) struct Current {
     known: Option<Credentials>,
     /// Said once.
     complained: bool,
+    /// A look at the file that has not come back: a file system may hang.
+    reading: Option<JoinHandle<Result<Credentials, Error>>>,
 }
 
 impl Current {
     pub(super) const fn of(source: CredentialSource) -> Self {
-        Self { source, known: None, complained: false }
+        Self { source, known: None, complained: false, reading: None }
     }
 
     /// Reads a file anew. One that is half written, or away for a moment, is no reason to forget what was good.
@@ -129,8 +160,20 @@ impl Current {
             CredentialSource::Given(credentials) => return Ok(credentials.clone()),
             CredentialSource::File(path) => path.clone(),
         };
-        let read = tokio::task::spawn_blocking(move || Credentials::from_file(&path)).await;
-        match read.unwrap_or_else(|_| Err(Error::Credentials("the credentials file could not be read".to_owned()))) {
+        let shown = path.display().to_string();
+        // One that has come back since read what may be old by now.
+        let under_way = self.reading.take().filter(|reading| !reading.is_finished());
+        let mut reading =
+            under_way.unwrap_or_else(|| tokio::task::spawn_blocking(move || Credentials::from_file(&path)));
+        let fail = |why: &str| Err(Error::Credentials(format!("the credentials file {shown}: {why}")));
+        let read = match tokio::time::timeout(LONGEST_READ, &mut reading).await {
+            Ok(read) => read.unwrap_or_else(|_| fail("it could not be read")),
+            Err(_) => {
+                self.reading = Some(reading);
+                fail("it is still being read")
+            }
+        };
+        match read {
             Ok(credentials) => {
                 self.complained = false;
                 Ok(self.known.insert(credentials).clone())

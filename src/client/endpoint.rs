@@ -75,8 +75,15 @@ impl TokenEndpoint {
     pub(super) async fn fetch(&self, credentials: &Credentials, request: &TokenRequest) -> Result<Answer, Error> {
         let at = self.find().await?;
         let answer = self.ask(&at, credentials, request).await;
-        // It may have moved, and what answers in its place may say anything.
-        self.doubted.store(answer.is_err(), Ordering::Relaxed);
+        // It may have moved, and what answers in its place may say anything, but it would not ask for patience, nor speak
+        // of scopes.
+        let knows_us = |error: &Error| match error {
+            Error::Refused { status, error, .. } => {
+                *status == 429 || matches!(error.as_str(), "invalid_scope" | "invalid_target")
+            }
+            _ => false,
+        };
+        self.doubted.store(answer.as_ref().is_err_and(|error| !knows_us(error)), Ordering::Relaxed);
         answer
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -17,6 +18,10 @@ use super::{Error, Token, TokenRequest, refresher};
 
 /// So often a caller begins the task anew that ended without an outcome, before its runtime is taken as none.
 const BEGINNINGS: u32 = 3;
+
+/// For how long one who waits believes that the task will begin, and that a request will have an outcome.
+const LONGEST_BEGINNING: Duration = Duration::from_secs(2);
+const LONGEST_OUTCOME: Duration = Duration::from_secs(150);
 
 /// A token that is kept, and the task that renews it, which ends with this.
 #[derive(Debug)]
@@ -62,7 +67,7 @@ impl Entry {
         }
         if let Some(token) = self.shared.valid() {
             // The runtime that renewed it may have ended with the part of the program that it served.
-            if !self.shared.running.load(Ordering::Relaxed) {
+            if self.shared.running.load(Ordering::Relaxed) == 0 {
                 // Where there is no other either, the token is as good.
                 drop(self.ensure_running());
             }
@@ -113,6 +118,8 @@ impl Entry {
                         return Ok(refused.clone());
                     }
                     waiting_since = Some(attempts);
+                    // What came in the meantime has unset it.
+                    shared.asked.store(true, Ordering::Relaxed);
                     shared.awaited.fetch_max(attempts + 1, Ordering::AcqRel);
                     shared.wanted.notify_one();
                 }
@@ -120,7 +127,16 @@ impl Entry {
             }
             self.begin_again(&mut beginnings)?;
             // Its sender is in `shared`.
-            drop(state.changed().await);
+            if beginnings > 0 {
+                drop(state.changed().await);
+                continue;
+            }
+            // Begun by another, on whose runtime it is: a task that is asked begins at once, unless nobody runs that.
+            let within = if busy { LONGEST_OUTCOME } else { LONGEST_BEGINNING };
+            if tokio::time::timeout(within, state.changed()).await.is_err() {
+                self.take_over()?;
+                beginnings += 1;
+            }
         }
     }
 
@@ -153,7 +169,7 @@ impl Entry {
 
     /// Where a task ends whenever it is begun, the runtime is shutting down, or cannot do what the task needs.
     fn begin_again(&self, beginnings: &mut u32) -> Result<(), Error> {
-        if *beginnings == BEGINNINGS && !self.shared.running.load(Ordering::Acquire) {
+        if *beginnings == BEGINNINGS && self.shared.running.load(Ordering::Acquire) == 0 {
             return Err(Error::NoRuntime);
         }
         if self.ensure_running()? {
@@ -164,17 +180,35 @@ impl Entry {
 
     /// Whether the task had to be begun.
     fn ensure_running(&self) -> Result<bool, Error> {
-        if self.shared.running.load(Ordering::Acquire) {
+        if self.shared.running.load(Ordering::Acquire) != 0 {
             return Ok(false);
         }
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        let begins = !self.shared.running.swap(true, Ordering::AcqRel);
+        let begins = self.shared.running.load(Ordering::Acquire) == 0;
         if begins {
-            let running = Running(Arc::clone(&self.shared));
-            *task = Some(runtime.spawn(async move { refresher::run(&running.0).await }).abort_handle());
+            *task = Some(self.begin(&runtime));
         }
         Ok(begins)
+    }
+
+    /// Begins a task in the place of one that does nothing.
+    fn take_over(&self) -> Result<(), Error> {
+        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(idle) = task.take() {
+            // Should its runtime go on one day, it ends there and then.
+            idle.abort();
+        }
+        *task = Some(self.begin(&runtime));
+        Ok(())
+    }
+
+    fn begin(&self, runtime: &Handle) -> AbortHandle {
+        let number = self.shared.begun.fetch_add(1, Ordering::AcqRel) + 1;
+        self.shared.running.store(number, Ordering::Release);
+        let running = Running { shared: Arc::clone(&self.shared), number };
+        runtime.spawn(async move { refresher::run(&running.shared).await }).abort_handle()
     }
 
     fn stop(&self) {
@@ -205,12 +239,17 @@ impl Drop for Counted<'_> {
 }
 
 /// Says when the task is gone, however it ends: with its runtime, before it was ever polled.
-struct Running(Arc<Shared>);
+struct Running {
+    shared: Arc<Shared>,
+    number: u64,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.store(false, Ordering::Release);
-        // Those who wait look again, and start another.
-        self.0.state.send_modify(|state| state.busy = false);
+        // Unless another has taken its place.
+        if self.shared.running.compare_exchange(self.number, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            // Those who wait look again, and start another.
+            self.shared.state.send_modify(|state| state.busy = false);
+        }
     }
 }

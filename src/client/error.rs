@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::fetch::FetchError;
 
+/// However long a server wants to be left alone: it may have been set right since.
+pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
 /// No token. Carries nothing secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -57,7 +60,8 @@ fn said(description: Option<&str>, request_id: Option<&str>) -> String {
 }
 
 impl Error {
-    /// Whether the same request may well succeed later.
+    /// Whether the same request may well succeed later. What is no answer of a token endpoint counts as no: more often it
+    /// is another address than one that passes. A source asks again all the same, with growing pauses.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -76,11 +80,13 @@ impl Error {
         matches!(self, Self::Refused { status, .. } if !passes(*status))
     }
 
-    /// For how long the server wants to be left alone (`Retry-After`).
+    /// For how long the server wants to be left alone (`Retry-After`); an hour at most.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Refused { retry_after, .. } | Self::Fetch(FetchError::Status { retry_after, .. }) => {
+                retry_after.map(|span| span.min(LONGEST_RETRY_AFTER))
+            }
             _ => None,
         }
     }

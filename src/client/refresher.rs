@@ -35,14 +35,15 @@ enum Next {
 
 /// Renews the token until it is dropped, or until nobody asks for it any more.
 pub(super) async fn run(shared: &Shared) {
-    let endpoint = shared.endpoint.configured();
+    let (endpoint, scope) = (shared.endpoint.configured(), shared.request.scopes.to_string());
     let mut credentials = Current::of(shared.credentials.clone());
-    let mut backoff = backoff(None);
+    // Another task than this one may have failed, and have ended since: for want of callers, or with its runtime.
+    let failures = shared.last_failure().map_or(0, |failed| failed.count);
+    let mut backoff = backoff(shared.at_hand().as_ref()).after(failures);
     if shared.valid().is_some() {
         // Those that it was fetched with, by a task whose runtime ended: there is nothing new in them.
         drop(credentials.get().await);
     }
-    // Another task than this one may have failed, and its runtime ended.
     let mut next = shared.last_failure().map_or(Next::Renewal, |failed| after(&failed.error, shared));
     loop {
         wait(next, shared, &mut credentials).await;
@@ -59,7 +60,7 @@ pub(super) async fn run(shared: &Shared) {
         next = match answer {
             Ok(token) => {
                 if had_failed {
-                    tracing::info!(%endpoint, expires_at = %token.expires_at(), "the token endpoint gives tokens again");
+                    tracing::info!(%endpoint, scope, expires_at = %token.expires_at(), "the token endpoint gives tokens again");
                 }
                 backoff = self::backoff(Some(&token));
                 shared.succeeded(token);
@@ -67,7 +68,7 @@ pub(super) async fn run(shared: &Shared) {
             }
             Err(error) => {
                 if !had_failed {
-                    tracing::warn!(%endpoint, %error, has_token = shared.valid().is_some(), "no new token");
+                    tracing::warn!(%endpoint, scope, %error, has_token = shared.valid().is_some(), "no new token");
                 }
                 let then = after(&error, shared);
                 let pause = pause(&error, &mut backoff, shared);
@@ -113,7 +114,7 @@ async fn wait(next: Next, shared: &Shared, credentials: &mut Current) {
             _ if !left_alone.is_zero() => left_alone,
             Next::Retry => return,
             _ if shared.is_wanted() => return,
-            Next::Demand if shared.is_watched_for_long() => return,
+            Next::Demand if shared.is_due_after_refusal() => return,
             Next::Demand => LOOK,
             Next::Renewal => match shared.at_hand() {
                 None if shared.is_kept() => return,
@@ -132,6 +133,7 @@ async fn wait(next: Next, shared: &Shared, credentials: &mut Current) {
         // New credentials may be taken where the old were not. What an endpoint that is away was asked with matters not.
         let may_matter = !matches!(next, Next::Retry) || shared.lacks_credentials();
         if !told && may_matter && credentials.have_changed().await {
+            tracing::info!(endpoint = %shared.endpoint.configured(), "there are new credentials: a token is fetched with them");
             return;
         }
     }

@@ -29,7 +29,10 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) slot: ArcSwapOption<Inner>,
-    pub(super) running: AtomicBool,
+    /// Which task renews it; 0 where there is none.
+    pub(super) running: AtomicU64,
+    /// The number of the last task that was begun.
+    pub(super) begun: AtomicU64,
     /// For how many it is renewed whether somebody asks or not.
     pub(super) kept: AtomicUsize,
     /// Asked for since it was fetched, or could not be.
@@ -105,7 +108,8 @@ impl Shared {
             clock,
             entropy,
             slot: ArcSwapOption::empty(),
-            running: AtomicBool::new(false),
+            running: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
             kept: AtomicUsize::new(0),
             asked: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
@@ -157,7 +161,7 @@ impl Shared {
     }
 
     /// Whether somebody waits for the next token, and the last refusal is long ago.
-    pub(super) fn is_watched_for_long(&self) -> bool {
+    pub(super) fn is_due_after_refusal(&self) -> bool {
         self.watching.load(Ordering::Acquire) > 0
             && self.last_failure().is_none_or(|failed| failed.unasked.remaining().is_zero())
     }
@@ -173,7 +177,7 @@ impl Shared {
 
     /// Whether it is renewed before somebody asks again: one that nobody asked for during its whole life is not.
     pub(super) fn is_worth_renewing(&self) -> bool {
-        self.is_kept() || self.asked.load(Ordering::Relaxed)
+        self.is_kept() || self.is_wanted() || self.asked.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_kept(&self) -> bool {

@@ -21,7 +21,7 @@ use super::{AuthMethod, Credentials, Endpoint, Error, Token, TokenCache, TokenRe
 /// Where a service has its tokens from: always a valid one, renewed in the background five minutes before it ends.
 ///
 /// Cheap to clone; clones share everything. The background task begins with the first call, on that call's runtime (on
-/// another once that has ended), and ends with the last clone.
+/// another once that has ended, or does nothing), and ends with the last clone.
 /// Nothing is asked of the network before the first call, so that a service starts while its issuer is down.
 #[derive(Clone, Debug)]
 pub struct TokenSource {
@@ -79,6 +79,14 @@ impl TokenSource {
         self.main.replace(refused).await
     }
 
+    /// The same for what [`Self::token_for`] gave.
+    ///
+    /// # Errors
+    /// As [`Self::replace`].
+    pub async fn replace_for(&self, request: &TokenRequest, refused: &Token) -> Result<Token, Error> {
+        self.settings.entry(request).replace(refused).await
+    }
+
     /// The tokens as they change, for what they have to be pushed on to.
     #[must_use]
     pub fn changes(&self) -> TokenChanges {
@@ -90,20 +98,35 @@ impl TokenSource {
     pub fn health(&self) -> Health {
         self.main.health()
     }
+
+    /// How it goes with what [`Self::token_for`] was asked for.
+    #[must_use]
+    pub fn health_for(&self, request: &TokenRequest) -> Health {
+        self.settings.entry(request).health()
+    }
 }
 
 impl Settings {
     fn entry(&self, request: &TokenRequest) -> Arc<Entry> {
-        let key = Key::new(self.endpoint.configured(), self.endpoint.method(), self.credentials.identity(), request);
-        self.cache.entry(key, || {
-            Entry::new(
-                Arc::clone(&self.endpoint),
-                self.credentials.clone(),
-                request.clone(),
-                Arc::clone(&self.clock),
-                Arc::clone(&self.entropy),
-            )
-        })
+        self.cache.entry(self.key(request), || self.made(request))
+    }
+
+    fn kept(&self, request: &TokenRequest) -> Kept {
+        self.cache.kept(self.key(request), || self.made(request))
+    }
+
+    fn key(&self, request: &TokenRequest) -> Key {
+        Key::new(self.endpoint.configured(), self.endpoint.method(), self.credentials.identity(), request)
+    }
+
+    fn made(&self, request: &TokenRequest) -> Entry {
+        Entry::new(
+            Arc::clone(&self.endpoint),
+            self.credentials.clone(),
+            request.clone(),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.entropy),
+        )
     }
 }
 
@@ -238,7 +261,8 @@ impl TokenSourceBuilder {
             Some(credentials) => credentials,
             None => CredentialSource::Given(Credentials::from_env()?),
         };
-        let http = http_client_with(self.http)?;
+        // A request an hour: a connection that waited for it would be stale, or belong to a runtime that has ended.
+        let http = http_client_with(|builder| (self.http)(builder.pool_max_idle_per_host(0)))?;
         let endpoint = TokenEndpoint::new(http, self.endpoint, self.method, Arc::clone(&self.clock))?;
         let settings = Settings {
             endpoint: Arc::new(endpoint),
@@ -247,7 +271,7 @@ impl TokenSourceBuilder {
             clock: self.clock,
             entropy: self.entropy,
         };
-        let main = Kept::new(settings.entry(&request));
+        let main = settings.kept(&request);
         Ok(TokenSource { main: Arc::new(main), settings: Arc::new(settings) })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{ErrorKind, IsTerminal as _, PipeReader, Write as _};
+use std::io::{ErrorKind, PipeReader, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus};
@@ -84,11 +84,13 @@ pub(super) async fn run(
             }
         }
         if let Some(file) = &named.file {
-            command.env(format!("MINTAGE_ACCESS_TOKEN_FILE{suffix}"), file);
+            // It may change to another folder.
+            command.env(format!("MINTAGE_ACCESS_TOKEN_FILE{suffix}"), std::path::absolute(file)?);
         }
     }
-    // So that what the program started ends with it. With a terminal it has to stay among those that may read it.
-    let grouped = !std::io::stdin().is_terminal();
+    // So that what the program started ends with it. With a terminal, which it may open whatever its stdin is, it has to
+    // stay among those that may read it.
+    let grouped = std::fs::File::open("/dev/tty").is_err();
     if grouped {
         command.process_group(0);
     }
@@ -111,10 +113,13 @@ pub(super) async fn run(
     }
 }
 
-/// Waits, for as long as it takes, until each is there, and its file.
+/// Waits, for as long as it takes, until each is there, and its file. What does not pass by itself is no reason to wait.
 async fn first_of_each(tokens: &Tokens) -> Result<Vec<Token>, Failure> {
     for named in tokens.iter() {
-        named.source.changes().changed().await?;
+        match named.source.token().await {
+            Err(error) if !error.is_retryable() => return Err(error.into()),
+            _ => drop(named.source.changes().changed().await?),
+        }
         named.file_is_good().await;
     }
     let mut first = Vec::new();

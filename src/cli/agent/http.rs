@@ -21,6 +21,8 @@ use super::tokens::{Statuses, Tokens};
 
 /// Has to be sent, as `1`: a page in a browser cannot, without being asked about it first.
 pub(super) const GUARD_HEADER: HeaderName = HeaderName::from_static("x-mintage-agent");
+/// A token that a resource refused (401 `invalid_token`): another is fetched, if it is still the one at hand.
+const REFUSED_HEADER: HeaderName = HeaderName::from_static("x-mintage-refused-token");
 /// What browsers send and programs do not, and what proxies add.
 const NOT_FROM_HERE: [HeaderName; 4] = [
     ORIGIN,
@@ -103,6 +105,11 @@ fn is_loopback(headers: &HeaderMap, uri: &Uri) -> bool {
         && uri.authority().is_none_or(|authority| is_own(authority.host()))
 }
 
+/// Whether a resource did not take this token, by what the caller sends along with it; not in the query, which is logged.
+fn is_refused(headers: &HeaderMap, token: &Token) -> bool {
+    headers.get(REFUSED_HEADER).is_some_and(|refused| refused.as_bytes() == token.reveal().as_bytes())
+}
+
 /// What a query asks for.
 #[derive(Debug, Default)]
 struct Asked {
@@ -137,7 +144,7 @@ impl Asked {
     }
 }
 
-async fn token(State(tokens): State<Arc<Tokens>>, uri: Uri) -> Result<Json<Answer>, Refusal> {
+async fn token(State(tokens): State<Arc<Tokens>>, headers: HeaderMap, uri: Uri) -> Result<Json<Answer>, Refusal> {
     let bad = |why: String| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", why);
     let asked = Asked::read(uri.query().unwrap_or_default()).map_err(bad)?;
     let Some(named) = tokens.find(asked.name.as_deref()) else {
@@ -151,25 +158,32 @@ async fn token(State(tokens): State<Arc<Tokens>>, uri: Uri) -> Result<Json<Answe
             None => bad(format!("say which with ?name=…: {names}")),
         });
     };
-    let mut retry_in = None;
-    let fetched = match asked.request {
-        None => {
-            let fetched = named.source.token().await;
-            // Of the pause after the failure, some may have passed.
-            retry_in = named.source.health().retry_in;
-            fetched
+    let Some(mut request) = asked.request else {
+        let mut fetched = named.source.token().await;
+        if let Some(token) = fetched.as_ref().ok().filter(|token| is_refused(&headers, token)) {
+            fetched = named.source.replace(token).await;
         }
-        Some(mut request) => {
-            if request.resources.is_empty() {
-                request.resources = named.resources().to_vec();
-            }
-            named.source.token_for(&request).await
-        }
+        return fetched.map(|token| Json(Answer::from(&token))).map_err(|error| {
+            let refusal = Refusal::of(&error, named.source.health().retry_in);
+            // It is the configuration that asks for what is not granted.
+            Refusal { status: if refusal.status == 400 { StatusCode::BAD_GATEWAY } else { refusal.status }, ..refusal }
+        });
     };
-    match fetched {
-        Ok(token) => Ok(Json(Answer::from(&token))),
-        Err(error) => Err(Refusal::of(&error, retry_in)),
+    // What is not asked for otherwise is what the configuration has.
+    if request.resources.is_empty() {
+        request.resources = named.resources().to_vec();
     }
+    if request.scopes.is_empty() {
+        request.scopes = ScopeSet::parse(&named.scopes().join(" ")).map_err(|error| bad(error.to_string()))?;
+    }
+    let mut fetched = named.source.token_for(&request).await;
+    if let Some(token) = fetched.as_ref().ok().filter(|token| is_refused(&headers, token)) {
+        fetched = named.source.replace_for(&request, token).await;
+    }
+    fetched.map(|token| Json(Answer::from(&token))).map_err(|error| {
+        let retry_in = named.source.health_for(&request).retry_in;
+        Refusal::of(&error, retry_in)
+    })
 }
 
 async fn status(State(tokens): State<Arc<Tokens>>) -> Json<Statuses> {
@@ -192,7 +206,7 @@ impl Refusal {
         Self { status, retry_in: None, error: error.into(), error_description: description.into() }
     }
 
-    /// Why there is no token: what the caller asked for (400), what the operator has to see to (502), or neither (503).
+    /// Why there is no token, and how much of the pause after that is left: what the caller asked for (400), what the operator has to see to (502), or neither (503).
     fn of(error: &Error, retry_in: Option<u64>) -> Self {
         let description = error.to_string();
         match error {

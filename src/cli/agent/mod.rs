@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rustix::process::Signal;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -89,19 +90,22 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         ));
     }
     let command = child::command(arguments.exec, arguments.program);
-    let written = config.tokens.iter().any(|kept| kept.file.is_some());
-    if config.listen.is_none() && config.socket.is_none() && !written && command.is_none() {
-        return Err(Failure::usage(
-            "say where the token goes: --listen 127.0.0.1:PORT, --socket PATH, --file FILE or --exec CMD",
-        ));
+    let nowhere = config.tokens.iter().find(|kept| kept.file.is_none());
+    if let (None, None, Some(kept), None) = (config.listen, &config.socket, nowhere, &command) {
+        return Err(Failure::usage(format!(
+            "say where the token {} goes: --listen 127.0.0.1:PORT, --socket PATH, --file FILE or --exec CMD",
+            kept.name
+        )));
     }
     let _logs = init_telemetry(&config.telemetry);
-    raise_descriptor_limit();
     let tokens = Arc::new(Tokens::new(&config)?);
     if command.is_some() {
         child::check(&tokens)?;
+    } else {
+        // A program would inherit it, and some cannot do with more than they were made for.
+        raise_descriptor_limit();
     }
-    let mut signals = Signals::catch(if command.is_some() { signals::PASSED_ON } else { signals::ENDING })?;
+    let mut signals = Signals::catch(if command.is_some() { signals::PASSED_ON } else { signals::OWN })?;
     let (stop, stopped) = watch::channel(false);
     let served = Served::start(&config, &tokens, &stopped).await?;
     for named in tokens.iter() {
@@ -112,10 +116,13 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     let done = match command {
         Some(command) => child::run(command, &tokens, arguments.exec_token, served.environment(), &mut signals).await,
         None => {
-            signals.next().await;
+            while signals.next().await == Signal::HUP {
+                tracing::info!("credentials are looked at every ten seconds; for another configuration, start anew");
+            }
             Ok(ExitCode::SUCCESS)
         }
     };
+    tracing::info!("stopping");
     notify::stopping();
     stop.send_replace(true);
     for task in served.tasks {
@@ -156,7 +163,9 @@ impl Served {
     /// What a program is told, so that it can ask for the next token.
     fn environment(&self) -> Vec<(&'static str, OsString)> {
         let address = self.address.map(|address| ("MINTAGE_AGENT_URL", format!("http://{address}").into()));
-        let socket = self.socket.as_ref().map(|path| ("MINTAGE_AGENT_SOCKET", path.clone().into_os_string()));
+        // It may change to another folder.
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let socket = self.socket.as_ref().map(|path| ("MINTAGE_AGENT_SOCKET", absolute(path).into_os_string()));
         address.into_iter().chain(socket).collect()
     }
 }

@@ -17,6 +17,9 @@ const SOONEST_FEEDING: Duration = Duration::from_millis(10);
 
 /// Says when the agent is ready (all tokens are there, and in their files), how it goes, and that it is alive.
 pub(super) async fn keep(tokens: &Tokens) {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
     tokio::join!(say_how_it_goes(tokens), feed_watchdog());
 }
 

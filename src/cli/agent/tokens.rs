@@ -90,6 +90,11 @@ impl Tokens {
 }
 
 impl Named {
+    /// The scopes of its tokens.
+    pub(super) fn scopes(&self) -> &[String] {
+        &self.described.scopes
+    }
+
     /// The APIs that its tokens are for.
     pub(super) fn resources(&self) -> &[String] {
         &self.described.resources

@@ -138,7 +138,7 @@ impl State {
         let response = request.send().await.map_err(|e| FetchError::unreachable(&url, &e))?;
         not_redirected(&url, &response)?;
         if response.status() != reqwest::StatusCode::OK {
-            return Err(FetchError::Status { url: url.to_string(), status: response.status().as_u16() });
+            return Err(FetchError::status(&url, &response));
         }
         let etag = response.headers().get(JWKS_ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
         let body = read_bounded(response, MAX_FEED).await?;

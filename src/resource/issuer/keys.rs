@@ -129,7 +129,7 @@ pub(super) async fn fetch(
             keys.etag = headers.get(ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
             keys
         }
-        _ => return Err(FetchError::Status { url: url.to_string(), status: status.as_u16() }),
+        _ => return Err(FetchError::status(&url, &response)),
     };
     keys.max_age = max_age(&headers).unwrap_or(keys.max_age);
     Ok(keys)

@@ -13,6 +13,9 @@ use tokio::net::UnixListener;
 #[derive(Clone, Copy, Debug)]
 pub struct PeerUser(pub Option<u32>);
 
+/// The longest path that can be connected to (`sun_path`, unix(7)).
+const MAX_PATH: usize = 107;
+
 /// The bound socket, whose file goes when it is dropped.
 #[derive(Debug)]
 pub struct AdminSocket {
@@ -44,16 +47,22 @@ impl AdminSocket {
     /// The system's.
     pub fn bind(path: &Path) -> io::Result<Self> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        if path.as_os_str().len() > MAX_PATH {
+            let why = format!("the path of a Unix socket has at most {MAX_PATH} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let _turn = one_at_a_time(folder);
         match fs::symlink_metadata(path) {
             Ok(metadata) if !metadata.file_type().is_socket() => {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something there that is no socket"));
             }
-            Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server answers there"));
-            }
-            Ok(_) => {}
+            Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+                // Nobody listens: it was left by one that was killed.
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {}
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server answers there")),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }

@@ -16,6 +16,7 @@ mod raw;
 mod request;
 pub mod resource;
 mod secrecy;
+mod standstill;
 mod state;
 mod time;
 

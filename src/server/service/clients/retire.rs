@@ -72,8 +72,8 @@ fn check_unused(
     }
     if in_use {
         to_do.push(format!(
-            "move to the newest whoever uses an older one, and try again when that is {unused_for} seconds ago \
-             (or name less as unused_for)"
+            "move to the newest whoever uses an older one, and try again when that is {unused_for} seconds ago; \
+             a shorter time can be named (unused_for, --unused-for)"
         ));
     }
     if to_do.is_empty() {

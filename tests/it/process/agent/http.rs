@@ -219,7 +219,8 @@ fn without_a_token_the_reason_is_said_and_no_secret() {
     for (say, status, error, retries) in [
         (Say::refused(401, "invalid_client"), 502, "invalid_client", false),
         (Say::refused(403, "access_denied"), 502, "access_denied", false),
-        (Say::refused(400, "invalid_scope"), 400, "invalid_scope", false),
+        // It is the configuration that asked for it, not the caller.
+        (Say::refused(400, "invalid_scope"), 502, "invalid_scope", false),
         (Say::refused(429, "slow_down").with("retry-after", "70"), 503, "temporarily_unavailable", true),
         (Say::refused(503, "temporarily_unavailable"), 503, "temporarily_unavailable", true),
         (Say::status(500), 503, "temporarily_unavailable", true),
