@@ -25,7 +25,7 @@ fn a_runtime_that_nobody_runs_holds_nobody_up() {
     let next = second.block_on(source.token()).unwrap();
     assert!(!next.is_same(&token) && begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     // The task that was passed over ends when its runtime goes on, and leaves the other alone.
-    first.block_on(tokio::time::sleep(Duration::from_millis(50)));
+    first.block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
     assert_eq!(endpoint.asked(), 2);
     std::thread::sleep(Duration::from_millis(2200));
     assert!(second.block_on(source.token()).is_ok());

@@ -100,6 +100,18 @@ fn it_ends_as_the_program_does() {
 }
 
 #[test]
+fn what_does_not_pass_by_itself_is_not_waited_for() {
+    let (place, endpoint) = site();
+    endpoint.says(Say::refused(401, "invalid_client"));
+    let ran = run(&place, &endpoint, &["--exec", "touch started"]);
+    assert!(ran.code == Some(3) && ran.err.contains("invalid_client"), "{}", ran.err);
+    let ran =
+        place.run(&["agent", "--token-url", &endpoint.url, "--credentials", "none.json", "--", "touch", "started"]);
+    assert!(ran.code == Some(1) && ran.err.contains("none.json"), "{}", ran.err);
+    assert!(!place.at("started").exists());
+}
+
+#[test]
 fn it_says_nothing_in_between() {
     let (place, endpoint) = site();
     let input: String = (0..200_000).map(|n| char::from(b'\x01' + (n % 120) as u8)).collect();

@@ -326,3 +326,23 @@ fn it_listens_on_this_machine_alone() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains(&address) && ran.err.contains("in use"), "{}", ran.err);
 }
+
+#[test]
+fn a_token_that_a_resource_refused_is_replaced_once_for_all_who_come_with_it() {
+    let place = Place::new();
+    let endpoint = Endpoint::new(Say::lives(3600));
+    let (_agent, at) = scripted_on_socket(&place, &endpoint, &[]);
+    let with = |path: &str, refused: &str| {
+        let header = format!("X-Mintage-Refused-Token: {refused}");
+        at.say(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{GUARD}\r\n{header}")).token()
+    };
+    for path in ["/token", "/token?scope=x"] {
+        let asked = endpoint.asked();
+        let first = at.get(path).token();
+        assert_eq!(with(path, "another"), first, "{path}");
+        let second = with(path, &first);
+        assert_ne!(second, first, "{path}");
+        assert_eq!((with(path, &first), at.get(path).token()), (second.clone(), second), "{path}");
+        assert!(endpoint.asked() <= asked + 2, "{path}");
+    }
+}
