@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Place, clean};
+use super::Place;
 
 const GUIDE: &str = include_str!("../../../docs/guides/client.md");
 
@@ -16,13 +16,7 @@ fn blocks(fence: &str) -> impl Iterator<Item = &'static str> {
 }
 
 fn cargo(folder: &Path, args: &[&str]) -> Command {
-    let mut command = clean(env!("CARGO"));
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_") || name == "CARGO_TARGET_DIR" {
-            command.env_remove(&*name);
-        }
-    }
+    let mut command = super::cargo();
     command.args(args).current_dir(folder);
     command
 }

@@ -108,6 +108,18 @@ fn clean(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Cargo, with what the tests' own cargo set taken out.
+fn cargo() -> Command {
+    let mut command = clean(env!("CARGO"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_") || name == "CARGO_TARGET_DIR" {
+            command.env_remove(&*name);
+        }
+    }
+    command
+}
+
 /// Starts a command and listens to what it says.
 fn spawn(command: &mut Command) -> (Child, Captured, Captured) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

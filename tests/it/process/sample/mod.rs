@@ -17,15 +17,9 @@ use super::{Captured, Mintage, Place, clean, decoded, spawn, wait_for};
 
 const API: &str = "https://orders.example";
 
-/// A command of cargo on this package with one feature alone, and with what the tests' own cargo set taken out.
+/// A command of cargo on this package with one feature alone.
 fn cargo(feature: &str, args: &[&str]) -> Command {
-    let mut command = clean(env!("CARGO"));
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_") || name == "CARGO_TARGET_DIR" {
-            command.env_remove(&*name);
-        }
-    }
+    let mut command = super::cargo();
     command.args(args).args(["--offline", "--no-default-features", "--features", feature]);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     command
