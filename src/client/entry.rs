@@ -8,13 +8,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::clock::Clock;
-use crate::crypto::entropy::Entropy;
-
-use super::credentials::CredentialSource;
-use super::endpoint::TokenEndpoint;
 use super::shared::{Health, Shared, State};
-use super::{Error, Token, TokenRequest, refresher};
+use super::{Error, Token, refresher};
 
 /// So often a caller begins the task anew that ended without an outcome, before its runtime is taken as none.
 const BEGINNINGS: u32 = 3;
@@ -37,15 +32,8 @@ impl Drop for Entry {
 }
 
 impl Entry {
-    pub(super) fn new(
-        endpoint: Arc<TokenEndpoint>,
-        credentials: CredentialSource,
-        request: TokenRequest,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
-        let shared = Arc::new(Shared::new(endpoint, credentials, request, clock, entropy));
-        Self { shared, task: Mutex::new(None) }
+    pub(super) fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared), task: Mutex::new(None) }
     }
 
     /// Has it renewed for one more, whether somebody asks or not.

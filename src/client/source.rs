@@ -15,7 +15,7 @@ use super::credentials::CredentialSource;
 use super::endpoint::TokenEndpoint;
 use super::entry::Entry;
 use super::kept::Kept;
-use super::shared::Health;
+use super::shared::{Health, Shared};
 use super::{AuthMethod, Credentials, Endpoint, Error, Token, TokenCache, TokenRequest};
 
 /// Where a service has its tokens from: always a valid one, renewed in the background five minutes before it ends.
@@ -120,13 +120,13 @@ impl Settings {
     }
 
     fn made(&self, request: &TokenRequest) -> Entry {
-        Entry::new(
+        Entry::new(Shared::new(
             Arc::clone(&self.endpoint),
             self.credentials.clone(),
             request.clone(),
             Arc::clone(&self.clock),
             Arc::clone(&self.entropy),
-        )
+        ))
     }
 }
 
