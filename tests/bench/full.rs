@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mintage::api::{NewApi, NewClient, ScopeDefinition};
 use mintage::server::config::{Admin, Config, Keys, Store};
-use mintage::server::model::Actor;
+use mintage::server::model::Origin;
 use mintage::server::service::Caller;
 use mintage::server::{Parts, Server, init_telemetry};
 
@@ -24,7 +24,7 @@ pub(crate) async fn serve(data: &Path, sockets: &Path) -> Result<()> {
     let _logs = init_telemetry(&config.telemetry);
     let server = Server::start(&config, Parts::default(), false).await?;
     let (address, service) = (server.address(), server.service());
-    let caller = || Caller { actor: Actor::System, request_id: service.request_id() };
+    let caller = || Caller { origin: Origin::SYSTEM };
     let defined = |name: &str| ScopeDefinition { name: name.to_owned(), description: String::new() };
     let api =
         NewApi { identifier: API.to_owned(), scopes: SCOPES.into_iter().map(defined).collect(), ..NewApi::default() };

@@ -12,7 +12,7 @@ use mintage::server::config::Config;
 use mintage::server::guards::Guards;
 use mintage::server::http::{App, public_routes, serve_tcp};
 use mintage::server::keys::{KeyRing, Settings as KeySettings};
-use mintage::server::model::Actor;
+use mintage::server::model::{Actor, Origin};
 use mintage::server::service::{Caller, LEEWAY, Service, Settings};
 use mintage::server::store::Store;
 use mintage::server::store::redb::RedbStore;
@@ -154,7 +154,8 @@ impl TestApp {
 }
 
 fn caller() -> Caller {
-    Caller { actor: Actor::Admin { uid: Some(0) }, request_id: RequestId::generate(&SystemEntropy::new()) }
+    let request_id = Some(RequestId::generate(&SystemEntropy::new()));
+    Caller { origin: Origin { actor: Actor::Admin { uid: Some(0) }, request_id, source: None } }
 }
 
 impl Builder {

@@ -10,7 +10,9 @@ use mintage::server::model::{
     Api, AuditHead, Change, Client, KeyRecord, Project, RefusalRecord, Revocation, SecretUse,
 };
 use mintage::server::store::redb::RedbStore;
-use mintage::server::store::{Store, StoreError};
+use mintage::server::store::{
+    AuditStore, ClientStore, KeyStore, RegistryStore, RevocationStore, Store, StoreError, UsageStore,
+};
 use tokio::sync::Semaphore;
 
 /// The store and its gate.
@@ -86,9 +88,9 @@ impl GatedStore {
 }
 
 macro_rules! gated {
-    ($($verb:ident($($argument:ident: $type:ty),*) -> $output:ty;)+) => {
+    ($subject:ident: $($verb:ident($($argument:ident: $type:ty),*) -> $output:ty;)+) => {
         #[async_trait::async_trait]
-        impl Store for GatedStore {
+        impl $subject for GatedStore {
             $(async fn $verb(&self, $($argument: $type),*) -> Result<$output, StoreError> {
                 self.wait(stringify!($verb)).await;
                 self.is_up()?;
@@ -100,25 +102,43 @@ macro_rules! gated {
     };
 }
 
-gated! {
+gated! { ClientStore:
     client(id: &ClientId) -> Option<Client>;
     clients(after: Option<&ClientId>, limit: usize) -> Vec<Client>;
     save_client(client: Client, expected: u64, revoked: Vec<Revocation>, change: Change) -> ();
     delete_client(id: &ClientId, expected: u64, revoked: Vec<Revocation>, change: Change) -> Vec<Api>;
-    secret_uses(secrets: Vec<String>) -> HashMap<String, SecretUse>;
-    note_secret_uses(uses: Vec<(String, SecretUse)>) -> ();
+}
+
+gated! { RegistryStore:
     apis() -> Vec<Api>;
     add_api(api: Api, change: Change) -> ();
     replace_api(before: Api, after: Api, change: Change) -> ();
     projects(organization: &str) -> Vec<Project>;
+}
+
+gated! { KeyStore:
     keys() -> (Vec<KeyRecord>, u64);
     save_keys(keys: Vec<KeyRecord>, expected: u64, revoked: Vec<Revocation>, change: Change) -> ();
+}
+
+gated! { RevocationStore:
     revoke_token(revocation: Revocation, most: usize, now: UnixTime, change: Change) -> bool;
     revocations(now: UnixTime) -> Vec<Revocation>;
     purge(now: UnixTime) -> usize;
+}
+
+gated! { UsageStore:
+    secret_uses(secrets: Vec<String>) -> HashMap<String, SecretUse>;
+    note_secret_uses(uses: Vec<(String, SecretUse)>) -> ();
+}
+
+gated! { AuditStore:
     audit(from: u64, limit: usize) -> (AuditHead, Vec<Vec<u8>>);
     note_refusals(refusals: Vec<RefusalRecord>, keep: u64) -> ();
     refusals(limit: usize) -> Vec<RefusalRecord>;
+}
+
+gated! { Store:
     cursor_secret() -> Vec<u8>;
     first_start_is_over() -> bool;
     end_first_start() -> ();

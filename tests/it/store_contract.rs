@@ -10,7 +10,7 @@ use mintage::id::ClientId;
 use mintage::scope::Scope;
 use mintage::server::config::SigningAlgorithm;
 use mintage::server::model::{
-    Actor, Api, Change, Client, DefinedScope, KeyRecord, RefusalRecord, Revocation, RevokedTarget, SecretUse,
+    Api, Change, Client, DefinedScope, KeyRecord, Origin, RefusalRecord, Revocation, RevokedTarget, SecretUse,
 };
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{ABSENT, Store, StoreError};
@@ -19,10 +19,10 @@ use serde_json::{Value, json};
 fn change(action: &'static str) -> Change {
     Change {
         at: UnixTime::from_seconds(1000),
-        actor: Actor::System,
+        origin: Origin::SYSTEM,
         action,
         target: "x".to_owned(),
-        request_id: None,
+        place: None,
         before: Value::Null,
         after: json!({"note": action}),
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mintage::api;
 use mintage::clock::UnixTime;
-use mintage::server::store::Store;
+use mintage::server::store::AuditStore;
 use mintage::server::store::redb::RedbStore;
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::id::RequestId;
 use crate::server::error::Error;
-use crate::server::model::Actor;
+use crate::server::model::{Actor, Origin};
 use crate::server::service::{Caller, PageRequest};
 
 use super::App;
@@ -167,14 +167,18 @@ impl FromRequestParts<App> for AdminCaller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
         let uid = parts.extensions.get::<PeerUser>().and_then(|peer| peer.0);
-        Ok(Self(Caller { actor: Actor::Admin { uid }, request_id: app.service.request_id() }))
+        let origin = Origin { actor: Actor::Admin { uid }, request_id: Some(app.service.request_id()), source: None };
+        Ok(Self(Caller { origin }))
     }
 }
 
 impl AdminCaller {
     /// A fault in this caller's request.
     pub(super) fn fault(&self, app: &App) -> impl FnOnce(Error) -> Fault {
-        let (app, request_id): (App, RequestId) = (app.clone(), self.0.request_id.clone());
-        move |error| Fault::named(&app, error, request_id)
+        let (app, request_id): (App, Option<RequestId>) = (app.clone(), self.0.origin.request_id.clone());
+        move |error| match request_id {
+            Some(request_id) => Fault::named(&app, error, request_id),
+            None => Fault::new(&app, error),
+        }
     }
 }

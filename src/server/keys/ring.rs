@@ -13,7 +13,7 @@ use crate::clock::{Clock, UnixTime};
 use crate::jose::{KeySet, TokenSigner, algorithm_name};
 use crate::resource::KeySource;
 use crate::server::config::SigningAlgorithm;
-use crate::server::model::{Actor, Change, KeyRecord, Revocation, RevokedTarget};
+use crate::server::model::{Change, KeyRecord, Origin, Revocation, RevokedTarget};
 use crate::server::store::{Store, StoreError};
 
 use super::files::{self, KeyFile, KeyFileError};
@@ -138,7 +138,7 @@ impl KeyRing {
                 next.rotation_requested = true;
             }
         }
-        self.save(&mut state, records, Vec::new(), "key.load", "keys", Actor::System).await?;
+        self.save(&mut state, records, Vec::new(), "key.load", "keys", Origin::SYSTEM).await?;
         for file in unwanted {
             files::remove(&self.settings.dir, &file);
         }
@@ -170,7 +170,7 @@ impl KeyRing {
         schedule::retire(&mut records, now);
         self.fill_next_if_possible(&mut state, &mut records, now);
         if records != state.records {
-            self.save(&mut state, records, Vec::new(), "key.tick", "keys", Actor::System).await?;
+            self.save(&mut state, records, Vec::new(), "key.tick", "keys", Origin::SYSTEM).await?;
             self.remove_files_out_of_use(&state);
         }
         Ok(())
@@ -216,7 +216,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyRingError::NoNext`], or what the store says.
-    pub async fn rotate(&self, immediately: bool, actor: Actor) -> Result<(bool, UnixTime), KeyRingError> {
+    pub async fn rotate(&self, immediately: bool, origin: Origin) -> Result<(bool, UnixTime), KeyRingError> {
         let now = self.clock.now();
         let mut state = self.state.lock().await;
         self.refresh(&mut state).await?;
@@ -233,7 +233,7 @@ impl KeyRing {
             next.rotation_requested = true;
         }
         let action = if rotated { "key.rotate" } else { "key.rotate.request" };
-        self.save(&mut state, records, Vec::new(), action, &kid, actor).await?;
+        self.save(&mut state, records, Vec::new(), action, &kid, origin).await?;
         Ok((rotated, if rotated { now } else { ripe }))
     }
 
@@ -242,7 +242,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyRingError::Unknown`], or what the store says.
-    pub async fn revoke(&self, kid: &str, actor: Actor) -> Result<Revocation, KeyRingError> {
+    pub async fn revoke(&self, kid: &str, origin: Origin) -> Result<Revocation, KeyRingError> {
         let now = self.clock.now();
         let mut state = self.state.lock().await;
         self.refresh(&mut state).await?;
@@ -261,7 +261,7 @@ impl KeyRing {
         // And for as long as a verifier may go on with keys that it could not fetch anew.
         let until = now.plus((longest * 2).max(STALE_KEYS));
         let revocation = Revocation { target: RevokedTarget::Kid(kid.to_owned()), until };
-        self.save(&mut state, records, vec![revocation.clone()], "key.revoke", kid, actor).await?;
+        self.save(&mut state, records, vec![revocation.clone()], "key.revoke", kid, origin).await?;
         self.remove_files_out_of_use(&state);
         if self.signer().is_none() {
             tracing::error!("the active key was revoked and there is no next one: no token can be signed");
@@ -311,15 +311,15 @@ impl KeyRing {
         revoked: Vec<Revocation>,
         action: &'static str,
         target: &str,
-        actor: Actor,
+        origin: Origin,
     ) -> Result<(), KeyRingError> {
         if records != state.records {
             let change = Change {
                 at: self.clock.now(),
-                actor,
+                origin,
                 action,
                 target: target.to_owned(),
-                request_id: None,
+                place: None,
                 before: states(&state.records),
                 after: states(&records),
             };

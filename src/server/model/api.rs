@@ -6,6 +6,8 @@ use crate::api;
 use crate::clock::{Rfc3339, UnixTime};
 use crate::scope::Scope;
 
+use super::Place;
+
 /// An API and the scopes it defines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Api {
@@ -45,6 +47,12 @@ impl Api {
         changed.introspectors.retain(|id| id != client_id);
         changed.revision += 1;
         (changed.introspectors.len() < self.introspectors.len()).then_some(changed)
+    }
+
+    /// Where it belongs.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place::organization(&self.organization)
     }
 
     /// As it is shown.

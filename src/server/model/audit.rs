@@ -3,6 +3,8 @@
 //! Each record holds the hash of the one before it, and is itself hashed over its exact bytes: SHA-256 of the record's
 //! JSON. So a record cannot be altered, taken out or moved without breaking all that follow.
 
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,9 @@ use serde_json::Value;
 
 use crate::clock::UnixTime;
 use crate::crypto::sha256;
+use crate::id::RequestId;
+
+use super::Place;
 
 /// Who made a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,20 +34,39 @@ pub enum Actor {
     System,
 }
 
+/// Who asks for a change, from where and in which request.
+#[derive(Clone, Debug, Serialize)]
+pub struct Origin {
+    /// Who.
+    pub actor: Actor,
+    /// The request's name; none where nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+    /// Where it came from; none for what happens on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+}
+
+impl Origin {
+    /// The service itself.
+    pub const SYSTEM: Self = Self { actor: Actor::System, request_id: None, source: None };
+}
+
 /// A change, as it is handed to the store together with what it changes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Change {
     /// When.
     pub at: UnixTime,
-    /// Who.
-    pub actor: Actor,
+    /// Who, from where and in which request.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// What was done: `client.create`.
     pub action: &'static str,
     /// To what.
     pub target: String,
-    /// The request that asked for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
+    /// Where it belongs; nowhere if the instance as a whole is concerned.
+    #[serde(flatten)]
+    pub place: Option<Place>,
     /// What was there, as it is shown: no secret is ever in it.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub before: Value,

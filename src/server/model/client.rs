@@ -13,6 +13,8 @@ use crate::scope::ScopeSet;
 use crate::secret::{Environment, SecretHash};
 use crate::source_ip::Allowlist;
 
+use super::Place;
+
 /// The most secrets that one client has.
 pub const MAX_SECRETS: usize = 5;
 
@@ -102,6 +104,12 @@ impl Client {
     /// All generations that tokens of this client may carry.
     pub fn generations(&self) -> impl Iterator<Item = &Generation> {
         self.secrets.iter().map(|s| &s.generation).chain(self.past_generations.iter().map(|p| &p.generation))
+    }
+
+    /// Where it belongs.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place::project(&self.organization, &self.project)
     }
 
     /// As it is shown: `uses` gives the last use of a secret by its id.

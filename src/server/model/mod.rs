@@ -6,12 +6,14 @@ mod api;
 mod audit;
 mod client;
 mod key;
+mod place;
 mod refusal;
 
 pub use api::{Api, DefinedScope, Project};
-pub use audit::{Actor, AuditHead, Change, SealedChange};
+pub use audit::{Actor, AuditHead, Change, Origin, SealedChange};
 pub use client::{Client, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
 pub use key::KeyRecord;
+pub use place::Place;
 pub use refusal::RefusalRecord;
 
 use serde::{Deserialize, Serialize};

@@ -74,7 +74,8 @@ impl Service {
             created_at: self.clock.now(),
             revision: 1,
         };
-        let change = self.change(caller, "api.create", &api.identifier, Value::Null, json!(api.shown()));
+        let change =
+            self.change(caller, "api.create", &api.identifier, Some(api.place()), Value::Null, json!(api.shown()));
         self.store.add_api(api.clone(), change).await.map_err(|error| match error {
             StoreError::Conflict => Error::Conflict(
                 "its identifier or one of its scopes was just taken, or one of its introspectors deleted".to_owned(),
@@ -117,7 +118,14 @@ impl Service {
                 return Err(Error::InvalidFields(errors));
             }
             after.revision += 1;
-            let change = self.change(caller, "api.update", identifier, json!(before.shown()), json!(after.shown()));
+            let change = self.change(
+                caller,
+                "api.update",
+                identifier,
+                Some(after.place()),
+                json!(before.shown()),
+                json!(after.shown()),
+            );
             match self.store.replace_api(Api::clone(&before), after.clone(), change).await {
                 Ok(()) => {
                     self.catalog.add(vec![after.clone()]);

@@ -26,7 +26,7 @@ impl Service {
     /// # Errors
     /// [`Error::Conflict`] where there is no next key, or what the store says.
     pub async fn rotate_keys(&self, request: &api::RotateKeys, caller: &Caller) -> Result<api::Rotation, Error> {
-        let (rotated, at) = self.keys.rotate(request.now, caller.actor.clone()).await?;
+        let (rotated, at) = self.keys.rotate(request.now, caller.origin.clone()).await?;
         Ok(api::Rotation { rotated, activates_at: Rfc3339(at), keys: self.list_keys().items })
     }
 
@@ -35,7 +35,7 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`], or what the store says.
     pub async fn revoke_key(&self, kid: &str, caller: &Caller) -> Result<api::Page<api::Key>, Error> {
-        let revocation = self.keys.revoke(kid, caller.actor.clone()).await.inspect_err(|error| {
+        let revocation = self.keys.revoke(kid, caller.origin.clone()).await.inspect_err(|error| {
             if matches!(error, KeyRingError::Store(_)) {
                 self.doubt.store(true, Ordering::Relaxed);
             }

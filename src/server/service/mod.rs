@@ -38,7 +38,7 @@ use crate::resource::Verifier;
 
 use super::error::Error;
 use super::keys::KeyRing;
-use super::model::{Actor, Change, Revocation};
+use super::model::{Change, Origin, Place, Revocation};
 use super::store::{Store, StoreError};
 
 pub use authenticate::{Authenticated, ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
@@ -93,10 +93,8 @@ pub struct Service {
 /// Who asks for a change, and in which request.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Who.
-    pub actor: Actor,
-    /// The request's name.
-    pub request_id: RequestId,
+    /// Who, from where and in which request.
+    pub origin: Origin,
 }
 
 impl Service {
@@ -209,13 +207,21 @@ impl Service {
         }
     }
 
-    fn change(&self, caller: &Caller, action: &'static str, target: &str, before: Value, after: Value) -> Change {
+    fn change(
+        &self,
+        caller: &Caller,
+        action: &'static str,
+        target: &str,
+        place: Option<Place>,
+        before: Value,
+        after: Value,
+    ) -> Change {
         Change {
             at: self.clock.now(),
-            actor: caller.actor.clone(),
+            origin: caller.origin.clone(),
             action,
             target: target.to_owned(),
-            request_id: Some(caller.request_id.as_str().to_owned()),
+            place,
             before,
             after,
         }

@@ -3,7 +3,7 @@
 use crate::api;
 use crate::secret::{ClientSecret, Environment};
 use crate::server::error::Error;
-use crate::server::model::Actor;
+use crate::server::model::Origin;
 
 use super::{Caller, Service};
 
@@ -29,7 +29,7 @@ impl Service {
         if self.store.first_start_is_over().await? {
             return Ok(None);
         }
-        let caller = Caller { actor: Actor::System, request_id: self.request_id() };
+        let caller = Caller { origin: Origin::SYSTEM };
         match self.delete_client(QUICKSTART_ID, &caller).await {
             Ok(()) | Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::resource::{AccessToken, RevocationSource};
 use crate::server::error::Error;
-use crate::server::model::{Actor, Client, Revocation, RevokedTarget};
+use crate::server::model::{Actor, Client, Origin, Place, Revocation, RevokedTarget};
 
 use super::{Caller, ClientRefusal, LEEWAY, Service, TokenRequest};
 
@@ -27,6 +27,7 @@ impl Service {
     }
 
     async fn revoke_for(&self, client: &Client, mut request: TokenRequest) -> Result<(), Error> {
+        let source = request.source;
         // One that is not good yet will be.
         let Ok(token) = self.verifier.recognize(&request.take_token()?.0) else { return Ok(()) };
         let (claims, now) = (token.claims(), self.clock.now());
@@ -40,9 +41,11 @@ impl Service {
         let target = RevokedTarget::Token { client_id: claims.client_id.clone(), jti: claims.token_id.clone() };
         let revocation = Revocation { target, until: claims.expires_at.plus(LEEWAY) };
         let actor = Actor::Client { client_id: client.client_id.to_string() };
-        let caller = Caller { actor, request_id: self.request_id() };
+        let origin = Origin { actor, request_id: Some(self.request_id()), source: Some(source.ip) };
+        let place = claims.organization.as_deref().zip(claims.project.as_deref());
+        let place = place.map(|(organization, project)| Place::project(organization, project));
         let after = json!({ "client_id": claims.client_id, "expires_at": claims.expires_at });
-        let change = self.change(&caller, "token.revoke", &claims.token_id, Value::Null, after);
+        let change = self.change(&Caller { origin }, "token.revoke", &claims.token_id, place, Value::Null, after);
         let done = self.store.revoke_token(revocation.clone(), MAX_REVOKED, now, change).await;
         if matches!(done, Ok(false)) {
             return Err(Error::TooManyRevoked { client_id: claims.client_id.clone(), most: MAX_REVOKED });

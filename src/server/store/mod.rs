@@ -30,9 +30,9 @@ pub enum StoreError {
 /// What a client is before its first change.
 pub const ABSENT: u64 = 0;
 
-/// The store.
+/// Clients.
 #[async_trait::async_trait]
-pub trait Store: std::fmt::Debug + Send + Sync {
+pub trait ClientStore: std::fmt::Debug + Send + Sync {
     /// The client of this id.
     async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError>;
 
@@ -58,13 +58,11 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         revoked: Vec<Revocation>,
         change: Change,
     ) -> Result<Vec<Api>, StoreError>;
+}
 
-    /// The last uses of these secrets, as far as there are any.
-    async fn secret_uses(&self, secrets: Vec<String>) -> Result<HashMap<String, SecretUse>, StoreError>;
-
-    /// Notes the last uses of secrets.
-    async fn note_secret_uses(&self, uses: Vec<(String, SecretUse)>) -> Result<(), StoreError>;
-
+/// APIs and projects.
+#[async_trait::async_trait]
+pub trait RegistryStore: std::fmt::Debug + Send + Sync {
     /// All APIs, in order of their identifiers.
     async fn apis(&self) -> Result<Vec<Api>, StoreError>;
 
@@ -78,7 +76,11 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// All projects of an organization, in order of their ids.
     async fn projects(&self, organization: &str) -> Result<Vec<Project>, StoreError>;
+}
 
+/// The records of signing keys.
+#[async_trait::async_trait]
+pub trait KeyStore: std::fmt::Debug + Send + Sync {
     /// All key records and their revision.
     async fn keys(&self) -> Result<(Vec<KeyRecord>, u64), StoreError>;
 
@@ -90,7 +92,11 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         revoked: Vec<Revocation>,
         change: Change,
     ) -> Result<(), StoreError>;
+}
 
+/// What is revoked.
+#[async_trait::async_trait]
+pub trait RevocationStore: std::fmt::Debug + Send + Sync {
     /// Remembers a token as revoked, unless `most` live ones of its client are at `now`; then it is false.
     async fn revoke_token(
         &self,
@@ -105,7 +111,21 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// Forgets what no longer matters at `now`; how much that was.
     async fn purge(&self, now: UnixTime) -> Result<usize, StoreError>;
+}
 
+/// What was used, when and from where.
+#[async_trait::async_trait]
+pub trait UsageStore: std::fmt::Debug + Send + Sync {
+    /// The last uses of these secrets, as far as there are any.
+    async fn secret_uses(&self, secrets: Vec<String>) -> Result<HashMap<String, SecretUse>, StoreError>;
+
+    /// Notes the last uses of secrets.
+    async fn note_secret_uses(&self, uses: Vec<(String, SecretUse)>) -> Result<(), StoreError>;
+}
+
+/// The audit chain and the ring of refusals.
+#[async_trait::async_trait]
+pub trait AuditStore: std::fmt::Debug + Send + Sync {
     /// The end of the audit chain, and the records from `from` on, at most `limit`, as the bytes that were sealed.
     async fn audit(&self, from: u64, limit: usize) -> Result<(AuditHead, Vec<Vec<u8>>), StoreError>;
 
@@ -114,7 +134,11 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// The refusals in the ring, the newest first, at most `limit`.
     async fn refusals(&self, limit: usize) -> Result<Vec<RefusalRecord>, StoreError>;
+}
 
+/// The store: all of them, and what it keeps of itself.
+#[async_trait::async_trait]
+pub trait Store: ClientStore + RegistryStore + KeyStore + RevocationStore + UsageStore + AuditStore {
     /// A secret of this store's own, made with it: what cursors are signed with.
     async fn cursor_secret(&self) -> Result<Vec<u8>, StoreError>;
 

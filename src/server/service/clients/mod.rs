@@ -42,7 +42,8 @@ impl Service {
         caller: &Caller,
     ) -> Result<api::Client, Error> {
         let mut shown = client.shown(|_| None);
-        let change = self.change(caller, "client.create", client.client_id.as_str(), Value::Null, json!(shown));
+        let (id, place) = (client.client_id.as_str(), Some(client.place()));
+        let change = self.change(caller, "client.create", id, place, Value::Null, json!(shown));
         self.store.save_client(client.clone(), ABSENT, Vec::new(), change).await.map_err(|error| match error {
             StoreError::Conflict => Error::Conflict(format!("there is a client {} already", client.client_id)),
             other => other.into(),
@@ -140,7 +141,8 @@ impl Service {
             let client = self.existing(id).await?;
             let until = self.clock.now().plus(self.longest_token());
             let revoked: Vec<_> = client.generations().map(|g| revocation(g, until)).collect();
-            let change = self.change(caller, "client.delete", id, json!(client.shown(|_| None)), Value::Null);
+            let (place, was) = (Some(client.place()), json!(client.shown(|_| None)));
+            let change = self.change(caller, "client.delete", id, place, was, Value::Null);
             let done = self.store.delete_client(&client.client_id, client.revision, revoked.clone(), change).await;
             self.clients.forget(&client.client_id);
             self.settle(&done, revoked);
@@ -194,7 +196,7 @@ impl Service {
         client.updated_at = now;
         client.revision += 1;
         let (was, is) = (json!(before.shown(|_| None)), json!(client.shown(|_| None)));
-        let record = self.change(caller, action, client.client_id.as_str(), was, is);
+        let record = self.change(caller, action, client.client_id.as_str(), Some(client.place()), was, is);
         let done = self.store.save_client(client.clone(), before.revision, revoked.clone(), record).await;
         self.clients.forget(&client.client_id);
         self.settle(&done, revoked);

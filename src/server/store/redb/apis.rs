@@ -4,12 +4,12 @@ use redb::{ReadableTable, WriteTransaction};
 use serde_json::json;
 
 use crate::id::ClientId;
-use crate::server::model::{Api, Change};
-use crate::server::store::StoreError;
+use crate::server::model::{Api, Change, Project};
+use crate::server::store::{RegistryStore, StoreError};
 
-use super::tables::{APIS, CLIENTS, SCOPES, decode, encode};
-use super::unavailable;
-use super::verbs::seal;
+use super::audit::seal;
+use super::tables::{APIS, CLIENTS, PROJECTS, SCOPES, decode, encode};
+use super::{RedbStore, unavailable};
 
 /// A client that is deleted while it is named as an introspector must not be one by its id alone: another may get that.
 fn introspectors_are_there(transaction: &WriteTransaction, api: &Api) -> Result<bool, StoreError> {
@@ -84,4 +84,44 @@ pub(super) fn forget_introspector(
         seal(transaction, &change)?;
     }
     Ok(changed.into_iter().map(|(_, after)| after).collect())
+}
+
+#[async_trait::async_trait]
+impl RegistryStore for RedbStore {
+    async fn apis(&self) -> Result<Vec<Api>, StoreError> {
+        self.read(|transaction| {
+            let apis = transaction.open_table(APIS).map_err(unavailable)?;
+            apis.iter()
+                .map_err(unavailable)?
+                .map(|entry| decode("an API", entry.map_err(unavailable)?.1.value()))
+                .collect()
+        })
+        .await
+    }
+
+    async fn add_api(&self, api: Api, change: Change) -> Result<(), StoreError> {
+        self.writer.write(move |transaction| add(transaction, &api, &change)).await
+    }
+
+    async fn replace_api(&self, before: Api, after: Api, change: Change) -> Result<(), StoreError> {
+        self.writer.write(move |transaction| replace(transaction, &before, &after, &change)).await
+    }
+
+    async fn projects(&self, organization: &str) -> Result<Vec<Project>, StoreError> {
+        let organization = organization.to_owned();
+        self.read(move |transaction| {
+            let projects = transaction.open_table(PROJECTS).map_err(unavailable)?;
+            let range = projects.range((organization.as_str(), "")..).map_err(unavailable)?;
+            let mut found = Vec::new();
+            for entry in range {
+                let (key, bytes) = entry.map_err(unavailable)?;
+                if key.value().0 != organization {
+                    break;
+                }
+                found.push(decode("a project", bytes.value())?);
+            }
+            Ok(found)
+        })
+        .await
+    }
 }

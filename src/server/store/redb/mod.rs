@@ -1,11 +1,15 @@
 //! The embedded store: one redb file, one writer thread.
 
 mod apis;
+mod audit;
 mod check;
+mod clients;
+mod keys;
+mod meta;
 mod open;
 mod revocations;
 mod tables;
-mod verbs;
+mod usage;
 mod writer;
 
 use std::cell::Cell;

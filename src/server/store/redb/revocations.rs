@@ -3,11 +3,12 @@
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use crate::clock::UnixTime;
-use crate::server::model::{Revocation, RevokedTarget};
-use crate::server::store::StoreError;
+use crate::server::model::{Change, Revocation, RevokedTarget};
+use crate::server::store::{RevocationStore, StoreError};
 
+use super::audit::seal;
 use super::tables::REVOCATIONS;
-use super::unavailable;
+use super::{RedbStore, unavailable};
 
 const TOKEN: &str = "jti";
 const GENERATION: &str = "generation";
@@ -81,4 +82,33 @@ pub(super) fn purge_revocations(transaction: &WriteTransaction, now: UnixTime) -
     table.retain(|_, until| until > now.seconds()).map_err(unavailable)?;
     let purged = before - table.len().map_err(unavailable)?;
     Ok(usize::try_from(purged).unwrap_or(usize::MAX))
+}
+
+#[async_trait::async_trait]
+impl RevocationStore for RedbStore {
+    async fn revoke_token(
+        &self,
+        revocation: Revocation,
+        most: usize,
+        now: UnixTime,
+        change: Change,
+    ) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |transaction| {
+                if live_tokens(transaction, &revocation.target, now)? >= most {
+                    return Ok(false);
+                }
+                revoke(transaction, &[revocation])?;
+                seal(transaction, &change).map(|()| true)
+            })
+            .await
+    }
+
+    async fn revocations(&self, now: UnixTime) -> Result<Vec<Revocation>, StoreError> {
+        self.read(move |transaction| all_revocations(transaction, now)).await
+    }
+
+    async fn purge(&self, now: UnixTime) -> Result<usize, StoreError> {
+        self.writer.write(move |transaction| purge_revocations(transaction, now)).await
+    }
 }

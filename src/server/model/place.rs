@@ -1,0 +1,27 @@
+//! Where things belong: what the reach of a caller is measured by.
+
+use serde::{Deserialize, Serialize};
+
+/// An organization, or one of its projects.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The organization.
+    pub organization: String,
+    /// The project in it; none for what belongs to the organization as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+}
+
+impl Place {
+    /// An organization as a whole.
+    #[must_use]
+    pub fn organization(organization: &str) -> Self {
+        Self { organization: organization.to_owned(), project: None }
+    }
+
+    /// A project.
+    #[must_use]
+    pub fn project(organization: &str, project: &str) -> Self {
+        Self { organization: organization.to_owned(), project: Some(project.to_owned()) }
+    }
+}
