@@ -70,6 +70,10 @@ reasons! {
     /// The token lacks a scope.
     InsufficientScope = "insufficient_scope", FORBIDDEN, Some("insufficient_scope"),
         "The token lacks a scope that is needed here", "Ask the operator to grant the client the scope, then fetch a new token.";
+    /// The caller holds less than it would grant or change.
+    BeyondCaller = "beyond_caller", FORBIDDEN, Some("access_denied"),
+        "The caller holds less than it would grant or change",
+        "Ask somebody who holds the scopes that lacking names, or the operator at the admin socket.";
     /// The token is of another environment than the route.
     WrongEnvironment = "wrong_environment", FORBIDDEN, Some("access_denied"),
         "The token is of another environment than this route", "Use a client of the environment that the detail names.";
@@ -117,6 +121,12 @@ reasons! {
     /// It exists already, or is in a state that does not allow this.
     Conflict = "conflict", CONFLICT, Some("invalid_request"),
         "It conflicts with what is there", "Look at what is there, then decide again.";
+    /// What is there is not what the change was made from.
+    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, Some("invalid_request"),
+        "It was changed by somebody else meanwhile", "Get it again, look at what it is now, and change that, with its ETag.";
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, Some("invalid_request"),
+        "The Idempotency-Key was used for another body", "Take a new key for a new request; send the same body to have the same request again.";
     /// The store cannot be reached or written, or there is no key to sign with.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, Some("temporarily_unavailable"),
         "The service cannot answer for the moment", "Wait as long as Retry-After says, then try again.";

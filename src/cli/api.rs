@@ -71,7 +71,14 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     match command {
         Command::Create { identifier, scopes, name, token_ttl, introspectors } => {
             let scopes = scopes.into_iter().map(|name| ScopeDefinition { name, description: String::new() }).collect();
-            let new = NewApi { identifier, name, scopes, token_ttl: token_ttl.map(Span::as_secs), introspectors };
+            let new = NewApi {
+                identifier,
+                name,
+                scopes,
+                token_ttl: token_ttl.map(Span::as_secs),
+                introspectors,
+                organization: None,
+            };
             show(global, &admin.post("apis", &new).await?)?;
         }
         Command::List => {
@@ -105,7 +112,7 @@ impl Changes {
             Some(ttl) => Some(Some(ttl.as_secs())),
             None => self.no_token_ttl.then_some(None),
         };
-        Ok(ApiPatch { name: self.name, token_ttl, introspectors })
+        Ok(ApiPatch { name: self.name, token_ttl, introspectors, scopes: None })
     }
 }
 

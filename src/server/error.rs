@@ -3,6 +3,7 @@
 //! Our own text and the caller's are kept apart: what a variant carries from outside is shown as data, and never the
 //! other way round. `http/render/` turns each variant into an answer, on every surface, without a wildcard.
 
+use crate::api::Level;
 use crate::id::ClientId;
 use crate::reason::Reason;
 use crate::scope::Scope;
@@ -97,6 +98,17 @@ pub enum Error {
         /// How many can be.
         most: usize,
     },
+    /// The caller holds less than it would grant or change.
+    BeyondCaller {
+        /// What it would do.
+        what: String,
+        /// What it would have to hold for that.
+        lacking: Vec<(Scope, Level)>,
+    },
+    /// What is there is not what the change was made from (`If-Match`).
+    Stale,
+    /// The `Idempotency-Key` was used for another request.
+    KeyReused,
     /// What the token says is no longer so: its client has lost the scope since.
     ScopeLost(Scope),
     /// Members that cannot be accepted.
@@ -139,6 +151,9 @@ impl Error {
             Self::NotTheirToken => Reason::UnauthorizedClient,
             Self::TooManyRevoked { .. } => Reason::TooManyRevoked,
             Self::ScopeLost(_) => Reason::InsufficientScope,
+            Self::BeyondCaller { .. } => Reason::BeyondCaller,
+            Self::Stale => Reason::PreconditionFailed,
+            Self::KeyReused => Reason::IdempotencyKeyReused,
             Self::InvalidFields(_) => Reason::InvalidField,
             Self::NotFound { .. } => Reason::NotFound,
             Self::Conflict(_) => Reason::Conflict,
@@ -173,6 +188,17 @@ impl Error {
                 "{most} live tokens of the client {client_id} are revoked already, and no more can be one by one; \
                  this one was not: revoke the client"
             ),
+            Self::BeyondCaller { what, lacking } => {
+                let lacking: Vec<_> =
+                    lacking.iter().map(|(scope, level)| format!("{scope} ({} level)", level.as_str())).collect();
+                format!("{what} takes what this caller does not hold: {}", lacking.join(", "))
+            }
+            Self::Stale => {
+                "it was changed since the state that If-Match names; look at it, and decide again".to_owned()
+            }
+            Self::KeyReused => {
+                "this Idempotency-Key was used for another body within the last 24 hours; take a new one".to_owned()
+            }
             Self::ScopeLost(scope) => format!("the client no longer holds the scope {scope}"),
             Self::InvalidFields(errors) => {
                 errors.iter().map(|e| format!("{}: {}", e.field, e.detail)).collect::<Vec<_>>().join("; ")

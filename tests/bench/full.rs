@@ -24,7 +24,7 @@ pub(crate) async fn serve(data: &Path, sockets: &Path) -> Result<()> {
     let _logs = init_telemetry(&config.telemetry);
     let server = Server::start(&config, Parts::default(), false).await?;
     let (address, service) = (server.address(), server.service());
-    let caller = || Caller { origin: Origin::SYSTEM };
+    let caller = || Caller::everything(Origin::SYSTEM);
     let defined = |name: &str| ScopeDefinition { name: name.to_owned(), description: String::new() };
     let api =
         NewApi { identifier: API.to_owned(), scopes: SCOPES.into_iter().map(defined).collect(), ..NewApi::default() };
@@ -35,9 +35,9 @@ pub(crate) async fn serve(data: &Path, sockets: &Path) -> Result<()> {
         ..NewClient::default()
     };
     let client = service.create_client(client, &caller()).await.map_err(|error| error.detail())?;
-    let client_secret = client.client_secret.ok_or("a new client has a secret")?;
+    let client_secret = client.value.client_secret.ok_or("a new client has a secret")?;
     let running = server.run();
-    let ended = Ready { address, client_id: client.client_id, client_secret }.announce().await;
+    let ended = Ready { address, client_id: client.value.client_id, client_secret }.announce().await;
     running.stop().await;
     ended
 }

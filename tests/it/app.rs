@@ -86,7 +86,7 @@ impl TestApp {
             .map(|name| api::ScopeDefinition { name: (*name).to_owned(), description: String::new() })
             .collect();
         let new = api::NewApi { identifier: identifier.to_owned(), scopes, ..api::NewApi::default() };
-        self.service.create_api(new, &caller()).await.unwrap()
+        self.service.create_api(new, &caller()).await.unwrap().value
     }
 
     pub async fn client(&self, scopes: &[&str]) -> TestClient {
@@ -101,7 +101,7 @@ impl TestApp {
         if new.name.is_empty() {
             new.name = "test".to_owned();
         }
-        let made = self.service.create_client(new, &caller()).await.unwrap();
+        let made = self.service.create_client(new, &caller()).await.unwrap().value;
         TestClient { id: made.client_id, secret: made.client_secret.unwrap() }
     }
 
@@ -155,7 +155,7 @@ impl TestApp {
 
 fn caller() -> Caller {
     let request_id = Some(RequestId::generate(&SystemEntropy::new()));
-    Caller { origin: Origin { actor: Actor::Admin { uid: Some(0) }, request_id, source: None } }
+    Caller::everything(Origin { actor: Actor::Admin { uid: Some(0) }, request_id, source: None, receipt: None })
 }
 
 impl Builder {

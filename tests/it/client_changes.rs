@@ -153,12 +153,13 @@ async fn a_cut_reaches_every_secret_and_lasts_over_a_restart() {
     let mut tokens = vec![first];
     for _ in 0..2 {
         let end = NewSecret { overlap: Some(0), secret_ttl: None };
-        newest.secret = app.service.add_secret(&client.id, &end, &app.caller()).await.unwrap().client_secret.unwrap();
+        newest.secret =
+            app.service.add_secret(&client.id, &end, &app.caller()).await.unwrap().value.client_secret.unwrap();
         tokens.push(app.token(&newest).await);
     }
-    let before = app.service.client(&client.id).await.unwrap();
+    let before = app.service.client(&client.id, &app.caller()).await.unwrap().value;
     patch(&app, &newest, "", json!({"scopes": []})).await;
-    let after = app.service.client(&client.id).await.unwrap();
+    let after = app.service.client(&client.id, &app.caller()).await.unwrap().value;
     let ids = |client: &mintage::api::Client| client.secrets.iter().map(|s| s.id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(&before), ids(&after), "the secrets stay what they are");
     let app = app.restart().await;
@@ -195,7 +196,7 @@ async fn a_withdrawn_secret_ends_at_once_and_its_tokens_when_they_are_told_to() 
     for (query, expected) in [("", KEPT), ("?cut_tokens=false", KEPT), ("?cut_tokens=true", CUT)] {
         let old = another(&app).await;
         let token = app.token(&old).await;
-        let rotated = app.service.add_secret(&old.id, &NewSecret::default(), &app.caller()).await.unwrap();
+        let rotated = app.service.add_secret(&old.id, &NewSecret::default(), &app.caller()).await.unwrap().value;
         let new = TestClient { id: old.id.clone(), secret: rotated.client_secret.unwrap() };
         let (status, shown) = withdraw(&old, &rotated.secrets[0].id, query).await;
         assert_eq!(status, 200, "{shown}");
@@ -214,7 +215,7 @@ async fn a_withdrawn_secret_ends_at_once_and_its_tokens_when_they_are_told_to() 
 
     // The last one may go too; the client is given another when it is wanted again.
     let token = app.token(&client).await;
-    let id = app.service.client(&client.id).await.unwrap().secrets.remove(0).id;
+    let id = app.service.client(&client.id, &app.caller()).await.unwrap().value.secrets.remove(0).id;
     let (status, problem) = withdraw(&client, "mtg_cs_live_pasted", "").await;
     assert_eq!((status, &problem["reason"]), (404, &json!("not_found")));
     assert!(!problem.to_string().contains("pasted"), "{problem}");
@@ -227,7 +228,7 @@ async fn a_withdrawn_secret_ends_at_once_and_its_tokens_when_they_are_told_to() 
     assert_eq!(whoami(&app, &token).await, CUT, "a client without secrets is cut off like any other");
     let app = app.restart().await;
     assert_eq!(whoami(&app, &token).await, CUT);
-    let made = app.service.add_secret(&client.id, &NewSecret::default(), &app.caller()).await.unwrap();
+    let made = app.service.add_secret(&client.id, &NewSecret::default(), &app.caller()).await.unwrap().value;
     app.token(&TestClient { secret: made.client_secret.unwrap(), ..client }).await;
 }
 
@@ -236,10 +237,10 @@ async fn an_ended_secret_can_be_withdrawn_and_its_tokens_stay_within_reach() {
     let (app, client) = with_client().await;
     let token = app.token(&client).await;
     let end = NewSecret { overlap: Some(60), secret_ttl: None };
-    let shown = app.service.add_secret(&client.id, &end, &app.caller()).await.unwrap();
+    let shown = app.service.add_secret(&client.id, &end, &app.caller()).await.unwrap().value;
     app.advance(120);
     let withdrawn = app.service.withdraw_secret(&client.id, &shown.secrets[0].id, false, &app.caller()).await.unwrap();
-    assert_eq!(withdrawn.secrets.len(), 1);
+    assert_eq!(withdrawn.value.secrets.len(), 1);
     assert_eq!(whoami(&app, &token).await, KEPT);
     patch(&app, &client, "", json!({"status": "disabled"})).await;
     assert_eq!(whoami(&app, &token).await, CUT);
@@ -283,7 +284,7 @@ async fn a_merge_patch_changes_what_it_names_and_null_takes_away() {
 async fn a_change_is_checked_as_a_registration_is() {
     let (app, client) = with_client().await;
     let path = format!("clients/{}", client.id);
-    let before = app.service.client(&client.id).await.unwrap();
+    let before = app.service.client(&client.id, &app.caller()).await.unwrap().value;
     let token = app.token(&client).await;
     for (body, expected) in [
         (json!({"name": " "}), &["name"][..]),
@@ -315,7 +316,7 @@ async fn a_change_is_checked_as_a_registration_is() {
     assert_eq!(fields(&app, "DELETE", &format!("{secret}?cut_tokens=1"), Value::Null).await, ["cut_tokens"]);
     assert_eq!(fields(&app, "DELETE", &format!("{secret}?keep_tokens=true"), Value::Null).await, ["keep_tokens"]);
 
-    let after = app.service.client(&client.id).await.unwrap();
+    let after = app.service.client(&client.id, &app.caller()).await.unwrap().value;
     assert_eq!((after.name, after.scopes, after.secrets.len()), (before.name, before.scopes, 1));
     assert_eq!(whoami(&app, &token).await, KEPT);
 }
@@ -323,7 +324,7 @@ async fn a_change_is_checked_as_a_registration_is() {
 #[tokio::test]
 async fn a_change_has_its_record_and_none_has_none() {
     let (app, client) = with_client().await;
-    let before = app.service.client(&client.id).await.unwrap();
+    let before = app.service.client(&client.id, &app.caller()).await.unwrap().value;
     app.advance(10);
     for query in ["", "?keep_tokens=true"] {
         assert_eq!(patch(&app, &client, query, json!({})).await["updated_at"], json!(before.updated_at));
@@ -367,8 +368,12 @@ async fn changes_at_once_all_come_to_be() {
     for change in changes.collect::<Vec<_>>() {
         change.await.unwrap();
     }
-    assert_eq!(app.service.client(&client.id).await.unwrap().labels.len(), 8);
-    let at_hand = app.service.api(ORDERS).unwrap().token_ttl;
+    assert_eq!(app.service.client(&client.id, &app.caller()).await.unwrap().value.labels.len(), 8);
+    let at_hand = app.service.api(ORDERS, &app.caller()).unwrap().value.token_ttl;
     let app = app.restart().await;
-    assert_eq!(app.service.api(ORDERS).unwrap().token_ttl, at_hand, "what is at hand is what was kept");
+    assert_eq!(
+        app.service.api(ORDERS, &app.caller()).unwrap().value.token_ttl,
+        at_hand,
+        "what is at hand is what was kept"
+    );
 }

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use mintage::clock::UnixTime;
 use mintage::id::ClientId;
 use mintage::server::model::{
-    Api, AuditHead, Change, Client, KeyRecord, Project, RefusalRecord, Revocation, SecretUse,
+    Api, AuditHead, Change, Client, KeyRecord, Receipt, ReceiptRecord, RefusalRecord, ReplayedAnswer, Revocation,
+    SecretUse,
 };
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{
-    AuditStore, ClientStore, KeyStore, RegistryStore, RevocationStore, Store, StoreError, UsageStore,
+    AuditStore, ClientSearch, ClientStore, Entry, FoundClients, KeyStore, ReceiptStore, Registry, RegistryStore,
+    RevocationStore, Store, StoreError, UsageStore,
 };
 use tokio::sync::Semaphore;
 
@@ -104,16 +106,20 @@ macro_rules! gated {
 
 gated! { ClientStore:
     client(id: &ClientId) -> Option<Client>;
-    clients(after: Option<&ClientId>, limit: usize) -> Vec<Client>;
+    find_clients(search: ClientSearch) -> FoundClients;
     save_client(client: Client, expected: u64, revoked: Vec<Revocation>, change: Change) -> ();
     delete_client(id: &ClientId, expected: u64, revoked: Vec<Revocation>, change: Change) -> Vec<Api>;
 }
 
 gated! { RegistryStore:
-    apis() -> Vec<Api>;
+    registry() -> Registry;
     add_api(api: Api, change: Change) -> ();
     replace_api(before: Api, after: Api, change: Change) -> ();
-    projects(organization: &str) -> Vec<Project>;
+    delete_api(api: Api, change: Change) -> ();
+    save_entry(
+        entry: Entry, expected: Option<u64>, holders: Vec<Client>, revoked: Vec<Revocation>, change: Change
+    ) -> ();
+    delete_entry(entry: Entry, change: Change) -> ();
 }
 
 gated! { KeyStore:
@@ -136,6 +142,11 @@ gated! { AuditStore:
     audit(from: u64, limit: usize) -> (AuditHead, Vec<Vec<u8>>);
     note_refusals(refusals: Vec<RefusalRecord>, keep: u64) -> ();
     refusals(limit: usize) -> Vec<RefusalRecord>;
+}
+
+gated! { ReceiptStore:
+    receipt(name: &str, now: UnixTime) -> Option<ReceiptRecord>;
+    note_answer(receipt: Receipt, answer: ReplayedAnswer) -> ();
 }
 
 gated! { Store:

@@ -43,13 +43,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("server::config", &["jose", "resource", "scope", "secret", "source_ip"]),
     ("server::guards", &["resource", "scope", "source_ip", "server::config"]),
     ("server::model", &["api", "clock", "crypto", "id", "jose", "scope", "secret", "source_ip", "server::config"]),
-    ("server::store", &["clock", "id", "server::model"]),
+    ("server::store", &["api", "clock", "id", "scope", "secret", "server::model"]),
     // `resource` only for the trait by which the server is its own source of keys.
     (
         "server::keys",
         &["api", "clock", "crypto", "jose", "resource", "server::config", "server::model", "server::store"],
     ),
-    ("server::error", &["crypto", "id", "reason", "scope", "source_ip", "server::keys", "server::store"]),
+    ("server::error", &["api", "crypto", "id", "reason", "scope", "source_ip", "server::keys", "server::store"]),
     (
         "server::service",
         &[
@@ -270,7 +270,8 @@ fn errors_page() -> String {
          | 401 `invalid_client` | no: the credentials are wrong, ended or disabled |\n\
          | 401 `token_…` | once, with a new token |\n\
          | 403 | no: ask the operator for the scope or the address |\n\
-         | 408, 409 | yes, after a look at what is there |\n\
+         | 408, 409, 412 | yes, after a look at what is there |\n\
+         | 422 | no: take a new `Idempotency-Key` |\n\
          | 500, 503 | yes, after `Retry-After`, with growing pauses |\n",
     );
     page

@@ -26,7 +26,7 @@ async fn with_holder() -> (TestApp, TestClient) {
 async fn introspector(app: &TestApp, apis: &[&str]) -> TestClient {
     let client = app.client(&[]).await;
     for api in apis {
-        let mut introspectors = app.service.api(api).unwrap().introspectors;
+        let mut introspectors = app.service.api(api, &app.caller()).unwrap().value.introspectors;
         introspectors.push(client.id.clone());
         let patch = ApiPatch { introspectors: Some(introspectors), ..ApiPatch::default() };
         app.service.update_api(api, &patch, &app.caller()).await.unwrap();

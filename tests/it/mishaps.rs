@@ -35,7 +35,7 @@ async fn a_caller_who_hangs_up_does_not_split_store_and_memory() {
         let mut deleted = false;
         for _ in 0..30 {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            deleted = app.service.client(&client.id).await.is_err();
+            deleted = app.service.client(&client.id, &app.caller()).await.is_err();
             if deleted {
                 break;
             }
@@ -170,6 +170,6 @@ async fn a_client_with_all_its_secrets_can_still_be_rotated() {
     assert!(add(None).await.is_err());
     assert!(add(Some(3600)).await.is_err());
     let shown = add(Some(0)).await.unwrap();
-    assert_eq!(shown.secrets.len(), 1);
+    assert_eq!(shown.value.secrets.len(), 1);
     assert_eq!(app.token_request(&client, &[]).send().await.unwrap().status(), 401, "the old one has ended");
 }

@@ -16,12 +16,20 @@ const HOUR: u64 = 3600;
 /// Another secret of a client, the older ones going on.
 async fn rotated(app: &TestApp, client: &TestClient) -> TestClient {
     let made = app.service.add_secret(&client.id, &NewSecret::default(), &app.caller()).await.unwrap();
-    TestClient { id: client.id.clone(), secret: made.client_secret.unwrap() }
+    TestClient { id: client.id.clone(), secret: made.value.client_secret.unwrap() }
 }
 
 /// The ids of a client's secrets, the oldest first.
 async fn secrets(app: &TestApp, client: &TestClient) -> Vec<String> {
-    app.service.client(&client.id).await.unwrap().secrets.into_iter().map(|secret| secret.id).collect()
+    app.service
+        .client(&client.id, &app.caller())
+        .await
+        .unwrap()
+        .value
+        .secrets
+        .into_iter()
+        .map(|secret| secret.id)
+        .collect()
 }
 
 async fn retire(app: &TestApp, client: &TestClient, body: Value) -> (u16, Value) {
@@ -30,10 +38,10 @@ async fn retire(app: &TestApp, client: &TestClient, body: Value) -> (u16, Value)
 
 /// The detail of a refusal, after which everything has to be as it was.
 async fn refused(app: &TestApp, client: &TestClient, body: Value) -> String {
-    let before = app.service.client(&client.id).await.unwrap();
+    let before = app.service.client(&client.id, &app.caller()).await.unwrap().value;
     let (status, problem) = retire(app, client, body.clone()).await;
     assert_eq!((status, &problem["reason"]), (409, &json!("conflict")), "{body}: {problem}");
-    let after = app.service.client(&client.id).await.unwrap();
+    let after = app.service.client(&client.id, &app.caller()).await.unwrap().value;
     assert_eq!(json!(before), json!(after));
     let detail = problem["detail"].as_str().unwrap();
     for secret in before.secrets {
@@ -195,7 +203,7 @@ async fn with_one_live_secret_there_is_nothing_to_do_and_nothing_is_recorded() {
     app.service.add_secret(&outlived.id, &short, &app.caller()).await.unwrap();
     app.advance(60);
     for (client, left) in [(&alone, 1), (&none, 0), (&ended, 2), (&outlived, 2)] {
-        let before = json!(app.service.client(&client.id).await.unwrap());
+        let before = json!(app.service.client(&client.id, &app.caller()).await.unwrap().value);
         for body in [json!({}), json!({"force": true}), json!({"unused_for": 0})] {
             let (status, shown) = retire(&app, client, body).await;
             assert_eq!((status, &shown), (200, &before));
@@ -213,7 +221,7 @@ async fn ended_secrets_stand_in_nobodys_way() {
     let client = app.client(&[]).await;
     let short = NewSecret { overlap: None, secret_ttl: Some(60) };
     let made = app.service.add_secret(&client.id, &short, &app.caller()).await.unwrap();
-    let ended = TestClient { id: client.id.clone(), secret: made.client_secret.unwrap() };
+    let ended = TestClient { id: client.id.clone(), secret: made.value.client_secret.unwrap() };
     app.advance(5 * HOUR - 60);
     let newest = rotated(&app, &client).await;
     app.token(&newest).await;
@@ -251,7 +259,7 @@ async fn what_cannot_be_read_changes_nothing() {
         let (status, _) = ask(&app, method, &format!("clients/{}/secrets/retire", old.id), &json!({})).await;
         assert_eq!(status, 405, "{method}");
     }
-    assert_eq!(app.get(&format!("/api/v1/clients/{}/secrets/retire", old.id), None).await.status(), 404, "in public");
+    assert_eq!(app.get(&format!("/api/v1/clients/{}/secrets/retire", old.id), None).await.status(), 405, "in public");
     assert_eq!(secrets(&app, &old).await.len(), 2);
 }
 
@@ -287,7 +295,7 @@ async fn gated() -> (TestApp, Arc<GatedStore>) {
     (app, gate.unwrap())
 }
 
-fn is_refused(answer: &Result<mintage::api::Client, Error>) -> bool {
+fn is_refused<T>(answer: &Result<T, Error>) -> bool {
     matches!(answer, Err(Error::Conflict(detail)) if detail.contains("no secret was retired"))
 }
 
@@ -301,7 +309,7 @@ async fn a_use_that_is_being_written_is_seen() {
     let how = RetireSecrets::default();
     let is_seen = async || {
         assert!(is_refused(&app.service.retire_secrets(&old.id, &how, &app.caller()).await));
-        let shown = app.service.client(&old.id).await.unwrap();
+        let shown = app.service.client(&old.id, &app.caller()).await.unwrap().value;
         assert_eq!(shown.secrets[0].last_used_at.unwrap().0, app.now());
     };
     gate.hold_verb("note_secret_uses");
@@ -329,7 +337,7 @@ async fn a_use_that_is_being_written_is_seen() {
     app.service.flush().await;
     is_seen().await;
     app.advance(UNUSED_FOR);
-    assert_eq!(app.service.retire_secrets(&old.id, &how, &app.caller()).await.unwrap().secrets.len(), 1);
+    assert_eq!(app.service.retire_secrets(&old.id, &how, &app.caller()).await.unwrap().value.secrets.len(), 1);
 }
 
 /// A use that is written between the two looks, at memory and at the store, is in one of them.
@@ -374,7 +382,7 @@ async fn what_changes_meanwhile_is_looked_at_anew() {
         let answer = asked.await.unwrap();
         let left = secrets(&app, &old).await;
         if forced {
-            assert_eq!(answer.unwrap().secrets.len(), 1);
+            assert_eq!(answer.unwrap().value.secrets.len(), 1);
             assert_eq!((left.len(), status(&app, &newest).await), (1, 200), "the newest there is");
         } else {
             assert!(is_refused(&answer), "{answer:?}");
@@ -407,7 +415,7 @@ async fn a_use_after_the_look_gets_a_token_that_lives_on() {
     gate.arrival().await;
     let late = app.token(&old).await;
     gate.let_one_pass();
-    assert_eq!(asked.await.unwrap().unwrap().secrets.len(), 1);
+    assert_eq!(asked.await.unwrap().unwrap().value.secrets.len(), 1);
     assert_eq!((whoami(&app, &late).await, status(&app, &old).await, status(&app, &new).await), (200, 401, 200));
 }
 
@@ -441,7 +449,7 @@ async fn many_at_once_come_to_one_end() {
         })
         .collect();
     for answer in asked {
-        assert_eq!(answer.await.unwrap().unwrap().secrets.len(), 1);
+        assert_eq!(answer.await.unwrap().unwrap().value.secrets.len(), 1);
     }
     assert_eq!(secrets(&app, &old).await, ids[1..]);
     assert_eq!(status(&app, &new).await, 200);

@@ -365,13 +365,13 @@ async fn a_shorter_life_can_be_set_for_a_client_and_for_an_api() {
 async fn an_issued_token_notes_its_secret_as_used() {
     let app = TestApp::start().await;
     let client = app.client(&[]).await;
-    assert_eq!(app.service.client(&client.id).await.unwrap().secrets[0].last_used_at, None);
+    assert_eq!(app.service.client(&client.id, &app.caller()).await.unwrap().value.secrets[0].last_used_at, None);
     app.token(&client).await;
     for flushed in [false, true] {
         if flushed {
             app.service.tick().await;
         }
-        let secret = app.service.client(&client.id).await.unwrap().secrets.remove(0);
+        let secret = app.service.client(&client.id, &app.caller()).await.unwrap().value.secrets.remove(0);
         assert_eq!(secret.last_used_at.unwrap().0, app.now());
         assert_eq!(secret.last_used_from.as_deref(), Some("127.0.0.1"));
     }

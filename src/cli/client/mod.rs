@@ -131,6 +131,9 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
             let new = NewClient {
                 name: create.name,
                 client_id: create.id,
+                organization: None,
+                project: None,
+                roles: Vec::new(),
                 environment: create.env,
                 scopes: create.scopes,
                 ip_allowlist: create.allow_ip,

@@ -106,6 +106,7 @@ impl Changes {
             labels.insert(name, None);
         }
         Ok(ClientPatch {
+            roles: None,
             name: self.name,
             status: None,
             scopes: edited("scope", &client.scopes, self.add_scope, &self.remove_scope)?,

@@ -7,23 +7,16 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use http::Uri;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 
-use crate::id::RequestId;
 use crate::server::error::Error;
-use crate::server::model::{Actor, Origin};
-use crate::server::service::{Caller, PageRequest};
 
 use super::App;
-use super::admin_socket::PeerUser;
 use super::render::Fault;
 
 /// A body that does not arrive within this time is given up.
@@ -31,7 +24,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a body that is too large is still read: a connection that is closed with unread bytes loses the answer.
 const DRAINED: usize = 1024 * 1024;
 /// The most that a JSON body may have, in bytes.
-const MAX_JSON: usize = 256 * 1024;
+pub(super) const MAX_JSON: usize = 256 * 1024;
+
+/// The most that the JSON body of a route may have, in bytes, where it is not [`MAX_JSON`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MaxJson(pub(super) usize);
 
 /// The whole body, if it has at most `limit` bytes and arrives in time.
 pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Error> {
@@ -63,16 +60,6 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Error> {
     if length > limit { Err(Error::BodyTooLarge { limit }) } else { Ok(read.freeze()) }
 }
 
-/// Runs a request to its end although its caller may hang up: a change that the store has made has to reach what is
-/// kept at hand, too.
-pub(super) async fn run_to_end(request: Request, next: Next) -> Response {
-    match tokio::spawn(next.run(request)).await {
-        Ok(response) => response,
-        // It panicked; the connection is all that is lost.
-        Err(_) => http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
 /// A JSON body.
 #[derive(Debug)]
 pub(super) struct Json<T>(pub(super) T);
@@ -84,9 +71,15 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let is_json = matches!(media.as_str(), "application/json" | "application/merge-patch+json");
-        let body = read_body(request.into_body(), MAX_JSON).await.map_err(|error| Fault::new(app, error))?;
+        let most = request.extensions().get::<MaxJson>().map_or(MAX_JSON, |most| most.0);
+        let body = read_body(request.into_body(), most).await.map_err(|error| Fault::new(app, error))?;
         if !is_json {
             let detail = "the Content-Type has to be application/json".to_owned();
+            return Err(Fault::new(app, Error::Malformed(detail)));
+        }
+        // serde takes an array for a struct, member by member: nobody means that.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            let detail = "the body has to be a JSON object".to_owned();
             return Err(Fault::new(app, Error::Malformed(detail)));
         }
         // serde_json names members and types, and may repeat a value that was sent: its sender sees it, nobody else.
@@ -123,62 +116,5 @@ impl FromRequestParts<App> for Segments {
             .await
             .map(|axum::extract::Path((first, second))| Self(first, second))
             .map_err(|_| Fault::new(app, Error::Malformed("the path is not percent-encoded UTF-8".to_owned())))
-    }
-}
-
-/// The one query parameter that a route has, `name`: `true`, or `false` as when it is left out. What it decides is not
-/// to be missed for a slip of the pen, so anything else is refused.
-pub(super) fn flag(uri: &Uri, name: &str) -> Result<bool, Error> {
-    let mut flag = None;
-    for (key, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-        let value = match &*value {
-            _ if key != name => return Err(Error::field(&key, format!("this route knows only {name}"))),
-            "true" => true,
-            "false" => false,
-            _ => return Err(Error::field(name, "it has to be true or false")),
-        };
-        if flag.replace(value).is_some() {
-            return Err(Error::field(name, "it is sent more than once"));
-        }
-    }
-    Ok(flag.unwrap_or(false))
-}
-
-/// `limit` and `cursor`.
-#[derive(Debug)]
-pub(super) struct Page(pub(super) PageRequest);
-
-impl FromRequestParts<App> for Page {
-    type Rejection = Fault;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
-        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(page)| Self(page)).map_err(|_| {
-            Fault::new(app, Error::field("limit", "it has to be a number, and limit and cursor are sent once at most"))
-        })
-    }
-}
-
-/// Who calls over the admin socket.
-#[derive(Debug)]
-pub(super) struct AdminCaller(pub(super) Caller);
-
-impl FromRequestParts<App> for AdminCaller {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
-        let uid = parts.extensions.get::<PeerUser>().and_then(|peer| peer.0);
-        let origin = Origin { actor: Actor::Admin { uid }, request_id: Some(app.service.request_id()), source: None };
-        Ok(Self(Caller { origin }))
-    }
-}
-
-impl AdminCaller {
-    /// A fault in this caller's request.
-    pub(super) fn fault(&self, app: &App) -> impl FnOnce(Error) -> Fault {
-        let (app, request_id): (App, Option<RequestId>) = (app.clone(), self.0.origin.request_id.clone());
-        move |error| match request_id {
-            Some(request_id) => Fault::named(&app, error, request_id),
-            None => Fault::new(&app, error),
-        }
     }
 }

@@ -3,6 +3,7 @@
 //! Responsible for: paths, methods, headers, bodies. Never: deciding anything; a handler extracts, makes one call, and
 //! renders.
 
+mod access;
 mod admin_socket;
 mod apis;
 mod client_form;
@@ -12,13 +13,18 @@ mod explain;
 mod extract;
 mod forward_auth;
 mod health;
+mod idempotency;
 mod introspect;
 mod keys;
 mod listen;
+mod operator;
+mod organizations;
 mod projects;
+mod query;
 mod render;
 mod revocations;
 mod revoke;
+mod roles;
 mod token;
 mod well_known;
 mod whoami;
@@ -27,19 +33,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{MethodRouter, any, delete, get, post};
+use axum::routing::{any, get, post};
 
 use crate::oauth::metadata::{
     self, AUTHORIZATION_SERVER_PATH, INTROSPECTION_PATH, JWKS_PATH, OPENID_CONFIGURATION_PATH, PROTECTED_RESOURCE_PATH,
     REVOCATION_FEED_PATH, REVOCATION_PATH, TOKEN_PATH, endpoint,
 };
-use crate::resource::{Guard, RequireScopes};
-use crate::scope::{Scope, ScopeSet};
+use crate::resource::Guard;
 use crate::source_ip::SourcePolicy;
 
 use super::guards::Guards;
 use super::service::Service;
 
+use access::Access;
 pub use admin_socket::{AdminSocket, PeerUser};
 pub use listen::{MAX_ADMIN, max_connections, raise_descriptor_limit, serve_tcp, serve_unix};
 
@@ -74,10 +80,9 @@ pub struct Shared {
     pub guard: Guard,
     /// The URL of the protected resource's metadata.
     pub resource_metadata: Arc<str>,
+    /// The requests with an `Idempotency-Key` that are being carried out.
+    under_way: idempotency::UnderWay,
 }
-
-/// The scope that lists projects.
-const PROJECTS_READ: &str = "mintage:projects:read";
 
 impl App {
     /// Everything that the routes of `service` need.
@@ -105,19 +110,9 @@ impl App {
             failed_auth_delay,
             guards,
             guard,
+            under_way: idempotency::UnderWay::default(),
             service,
         }))
-    }
-
-    /// A guard before a route of ours.
-    fn guarded(&self, route: MethodRouter<Self>, scope: Option<&str>) -> MethodRouter<Self> {
-        let scopes = match scope.map(Scope::parse) {
-            None => RequireScopes::None,
-            Some(Ok(scope)) => RequireScopes::All([scope].into_iter().collect()),
-            // What cannot be named cannot be held.
-            Some(Err(_)) => RequireScopes::Any(ScopeSet::default()),
-        };
-        route.layer(self.guard.clone().scopes(scopes).layer())
     }
 }
 
@@ -144,14 +139,13 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
     Router::new()
         .route(TOKEN_PATH, post(token::exchange).fallback(client_form::only_post))
         .route(INTROSPECTION_PATH, post(introspect::introspect).fallback(client_form::only_post))
-        .route(REVOCATION_PATH, run_to_end(post(revoke::revoke)).fallback(client_form::only_post))
+        .route(REVOCATION_PATH, access::to_its_end(post(revoke::revoke)).fallback(client_form::only_post))
         .route(REVOCATION_FEED_PATH, get(revocations::follow))
         .route(AUTHORIZATION_SERVER_PATH, get(well_known::authorization_server))
         .route(OPENID_CONFIGURATION_PATH, get(well_known::authorization_server))
         .route(PROTECTED_RESOURCE_PATH, get(well_known::protected_resource))
         .route(JWKS_PATH, get(well_known::jwks))
-        .route("/api/v1/whoami", app.guarded(get(whoami::show), None))
-        .route("/api/v1/projects", app.guarded(get(projects::list), Some(PROJECTS_READ)))
+        .route("/api/v1/whoami", access::guarded(app, get(whoami::show), None))
         .route("/forward-auth", any(forward_auth::by_query))
         .route("/forward-auth/g/{guard}", any(forward_auth::by_guard))
         .route("/forward-auth/g/{guard}/", any(forward_auth::by_guard))
@@ -159,32 +153,97 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
         .route("/errors/{reason}", get(errors::show))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .merge(operators_routes(&Access::public(app)))
 }
 
-/// A change is made to its end although its caller may hang up.
-fn run_to_end(route: MethodRouter<App>) -> MethodRouter<App> {
-    route.layer(axum::middleware::from_fn(extract::run_to_end))
+/// What operators do, on both listeners: the public one asks for the scope, the admin socket for nothing.
+fn operators_routes(access: &Access<'_>) -> Router<App> {
+    Router::new()
+        .route(
+            "/api/v1/organizations",
+            access
+                .get(organizations::list, "mintage:organizations:read")
+                .merge(access.post(organizations::create, "mintage:organizations:write")),
+        )
+        .route(
+            "/api/v1/organizations/{id}",
+            access
+                .get(organizations::show, "mintage:organizations:read")
+                .merge(access.patch(organizations::patch, "mintage:organizations:write"))
+                .merge(access.delete(organizations::delete, "mintage:organizations:write")),
+        )
+        .route(
+            "/api/v1/projects",
+            access
+                .get(projects::list, "mintage:projects:read")
+                .merge(access.post(projects::create, "mintage:projects:write")),
+        )
+        .route(
+            "/api/v1/projects/{id}",
+            access
+                .get(projects::show, "mintage:projects:read")
+                .merge(access.patch(projects::patch, "mintage:projects:write"))
+                .merge(access.delete(projects::delete, "mintage:projects:write")),
+        )
+        .route(
+            "/api/v1/apis",
+            access.get(apis::list, "mintage:apis:read").merge(access.post(apis::create, "mintage:apis:write")),
+        )
+        .route(
+            "/api/v1/apis/{identifier}",
+            access
+                .get(apis::show, "mintage:apis:read")
+                .merge(access.patch(apis::patch, "mintage:apis:write"))
+                .merge(access.delete(apis::delete, "mintage:apis:write")),
+        )
+        .route(
+            "/api/v1/roles",
+            access.get(roles::list, "mintage:roles:read").merge(access.post(roles::create, "mintage:roles:write")),
+        )
+        .route(
+            "/api/v1/roles/{name}",
+            access
+                .get(roles::show, "mintage:roles:read")
+                .merge(access.patch(roles::patch, "mintage:roles:write"))
+                .merge(access.delete(roles::delete, "mintage:roles:write")),
+        )
+        .route(
+            "/api/v1/clients",
+            access
+                .get(clients::list, "mintage:clients:read")
+                .merge(access.post(clients::create, "mintage:clients:write")),
+        )
+        .route(
+            "/api/v1/clients/{id}",
+            access
+                .get(clients::show, "mintage:clients:read")
+                .merge(access.patch(clients::patch, "mintage:clients:write"))
+                .merge(access.delete(clients::delete, "mintage:clients:write")),
+        )
+        .route("/api/v1/clients/{id}/revoke", access.post(clients::revoke, "mintage:clients:write"))
+        .route(
+            "/api/v1/clients/{id}/secrets",
+            access
+                .get(clients::secrets, "mintage:clients:read")
+                .merge(access.post(clients::add_secret, "mintage:clients:write")),
+        )
+        .route("/api/v1/clients/{id}/secrets/retire", access.post(clients::retire_secrets, "mintage:clients:write"))
+        .route(
+            "/api/v1/clients/{id}/secrets/{secret_id}",
+            access.delete(clients::withdraw_secret, "mintage:clients:write"),
+        )
+        .route("/api/v1/keys", access.get(keys::list, "mintage:keys:read"))
+        .route("/api/v1/keys/rotate", access.post(keys::rotate, "mintage:keys:write"))
+        .route("/api/v1/keys/{kid}/revoke", access.post(keys::revoke, "mintage:keys:write"))
 }
 
 /// The routes of the admin socket: whoever can open it holds everything.
 pub fn admin_routes(app: App) -> Router {
-    Router::new()
-        .route("/api/v1/apis", get(apis::list).post(apis::create))
-        .route("/api/v1/apis/{identifier}", get(apis::show).patch(apis::patch))
-        .route("/api/v1/clients", get(clients::list).post(clients::create))
-        .route("/api/v1/clients/{id}", get(clients::show).patch(clients::patch).delete(clients::delete))
-        .route("/api/v1/clients/{id}/secrets", post(clients::add_secret))
-        .route("/api/v1/clients/{id}/secrets/retire", post(clients::retire_secrets))
-        .route("/api/v1/clients/{id}/secrets/{secret_id}", delete(clients::withdraw_secret))
-        .route("/api/v1/clients/{id}/revoke", post(clients::revoke))
+    operators_routes(&Access::local(&app))
         .route("/api/v1/tokens/explain", post(explain::token))
         .route("/api/v1/refusals/{request_id}", get(explain::refusal))
-        .route("/api/v1/keys", get(keys::list))
-        .route("/api/v1/keys/rotate", post(keys::rotate))
-        .route("/api/v1/keys/{kid}/revoke", post(keys::revoke))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
-        .layer(axum::middleware::from_fn(extract::run_to_end))
         .method_not_allowed_fallback(errors::method_not_allowed)
         .fallback(errors::not_found)
         .with_state(app)

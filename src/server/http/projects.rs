@@ -1,25 +1,69 @@
-//! `GET /api/v1/projects`.
+//! `/api/v1/projects`. The organization is the caller's unless the query names one.
 
-use axum::Json;
 use axum::extract::State;
+use http::StatusCode;
 
 use crate::api;
-use crate::resource::AccessToken;
-use crate::scope::Scope;
-use crate::server::error::Error;
 
-use super::extract::Page;
+use super::App;
+use super::extract::{Json, Segment};
+use super::operator::{Answer, Created, Entity, Operator};
+use super::query::Query;
 use super::render::Fault;
-use super::{App, PROJECTS_READ};
+
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Operator,
+    Json(new): Json<api::NewProject>,
+) -> Result<Created<api::Project>, Fault> {
+    let made = app.service.create_project(new, &caller.0).await.map_err(caller.fault(&app))?;
+    let place = format!("/api/v1/projects/{}?organization={}", made.value.id, made.value.organization);
+    Ok(Created(place, made))
+}
 
 pub(super) async fn list(
     State(app): State<App>,
-    token: AccessToken,
-    Page(page): Page,
-) -> Result<Json<api::Page<api::Project>>, Fault> {
-    let fault = |error| Fault::new(&app, error);
-    let scope =
-        Scope::parse(PROJECTS_READ).map_err(|_| fault(Error::Internal("a scope of ours is none".to_owned())))?;
-    let client = app.service.client_holding(&token, &scope).await.map_err(fault)?;
-    app.service.projects(&client, &page).await.map(Json).map_err(fault)
+    caller: Operator,
+    mut query: Query,
+) -> Result<Answer<api::Page<api::Project>>, Fault> {
+    let page = query.page().map_err(caller.fault(&app))?;
+    let organization = query.take("organization");
+    query.done(&["limit", "cursor", "organization"]).map_err(caller.fault(&app))?;
+    app.service.projects(organization.as_deref(), &page, &caller.0).map(Answer).map_err(caller.fault(&app))
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Operator,
+    Segment(id): Segment,
+    mut query: Query,
+) -> Result<Entity<api::Project>, Fault> {
+    let organization = query.take("organization");
+    query.done(&["organization"]).map_err(caller.fault(&app))?;
+    app.service.project(organization.as_deref(), &id, &caller.0).map(Entity).map_err(caller.fault(&app))
+}
+
+pub(super) async fn patch(
+    State(app): State<App>,
+    caller: Operator,
+    Segment(id): Segment,
+    mut query: Query,
+    Json(patch): Json<api::ProjectPatch>,
+) -> Result<Entity<api::Project>, Fault> {
+    let organization = query.take("organization");
+    query.done(&["organization"]).map_err(caller.fault(&app))?;
+    let changed = app.service.update_project(organization.as_deref(), &id, &patch, &caller.0).await;
+    changed.map(Entity).map_err(caller.fault(&app))
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Operator,
+    Segment(id): Segment,
+    mut query: Query,
+) -> Result<StatusCode, Fault> {
+    let organization = query.take("organization");
+    query.done(&["organization"]).map_err(caller.fault(&app))?;
+    app.service.delete_project(organization.as_deref(), &id, &caller.0).await.map_err(caller.fault(&app))?;
+    Ok(StatusCode::NO_CONTENT)
 }

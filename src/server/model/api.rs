@@ -1,4 +1,4 @@
-//! APIs (resource servers) and projects.
+//! APIs (resource servers).
 
 use serde::{Deserialize, Serialize};
 
@@ -69,32 +69,6 @@ impl Api {
                 .collect(),
             token_ttl: self.token_ttl,
             introspectors: self.introspectors.clone(),
-            created_at: Rfc3339(self.created_at),
-        }
-    }
-}
-
-/// A project, which holds clients.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Project {
-    /// Its identifier within its organization.
-    pub id: String,
-    /// Its organization.
-    pub organization: String,
-    /// What people call it.
-    pub name: String,
-    /// When it was made.
-    pub created_at: UnixTime,
-}
-
-impl Project {
-    /// As it is shown.
-    #[must_use]
-    pub fn shown(&self) -> api::Project {
-        api::Project {
-            id: self.id.clone(),
-            organization: self.organization.clone(),
-            name: self.name.clone(),
             created_at: Rfc3339(self.created_at),
         }
     }

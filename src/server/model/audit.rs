@@ -14,7 +14,7 @@ use crate::clock::UnixTime;
 use crate::crypto::sha256;
 use crate::id::RequestId;
 
-use super::Place;
+use super::{Place, Receipt};
 
 /// Who made a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,11 +45,15 @@ pub struct Origin {
     /// Where it came from; none for what happens on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<IpAddr>,
+    /// The receipt of a request that is to be carried out once; written together with the change, and no part of its
+    /// record.
+    #[serde(skip)]
+    pub receipt: Option<Receipt>,
 }
 
 impl Origin {
     /// The service itself.
-    pub const SYSTEM: Self = Self { actor: Actor::System, request_id: None, source: None };
+    pub const SYSTEM: Self = Self { actor: Actor::System, request_id: None, source: None, receipt: None };
 }
 
 /// A change, as it is handed to the store together with what it changes.

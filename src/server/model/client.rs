@@ -1,6 +1,6 @@
 //! Clients and their secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub struct Client {
     pub environment: Environment,
     /// The scopes it is granted.
     pub scopes: ScopeSet,
+    /// The roles it is granted, by their names.
+    #[serde(default)]
+    pub roles: BTreeSet<String>,
     /// Where it may come from; anywhere if empty.
     pub ip_allowlist: Allowlist,
     /// How long its tokens live at most, in seconds.
@@ -123,7 +126,8 @@ impl Client {
             project: self.project.clone(),
             environment: self.environment,
             scopes: self.scopes.iter().map(ToString::to_string).collect(),
-            roles: Vec::new(),
+            roles: self.roles.iter().cloned().collect(),
+            effective_scopes: None,
             ip_allowlist: self.ip_allowlist.entries(),
             token_ttl: self.token_ttl,
             status: self.status,

@@ -5,15 +5,21 @@
 mod api;
 mod audit;
 mod client;
+mod directory;
+mod entity_tag;
 mod key;
 mod place;
+mod receipt;
 mod refusal;
 
-pub use api::{Api, DefinedScope, Project};
+pub use api::{Api, DefinedScope};
 pub use audit::{Actor, AuditHead, Change, Origin, SealedChange};
 pub use client::{Client, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
+pub use directory::{Organization, Project, Role};
+pub use entity_tag::EntityTag;
 pub use key::KeyRecord;
 pub use place::Place;
+pub use receipt::{Receipt, ReceiptRecord, ReplayedAnswer};
 pub use refusal::RefusalRecord;
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +30,7 @@ use crate::clock::UnixTime;
 pub const DEFAULT: &str = "default";
 
 /// The scheme of the stored records. A store of another one is refused.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Something that is refused until all it concerns has expired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

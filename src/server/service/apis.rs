@@ -10,12 +10,13 @@ use crate::api;
 use crate::id::ClientId;
 use crate::scope::{BUILT_IN_PREFIX, Scope};
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{Api, DEFAULT, DefinedScope};
-use crate::server::store::StoreError;
+use crate::server::model::{Api, DefinedScope};
+use crate::server::store::{ClientSearch, StoreError};
 
 use super::clients::NO_SUCH_ID;
-use super::clients::fields::check_name;
+use super::clients::fields::check_text;
 use super::cursor::PageRequest;
+use super::entries::{Tagged, check_name, name_or};
 use super::{Caller, MAX_TRIES, Service};
 
 /// The most scopes that one API defines.
@@ -30,117 +31,164 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::Conflict`] where its identifier or a scope is taken, or what the store says.
-    pub async fn create_api(&self, new: api::NewApi, caller: &Caller) -> Result<api::Api, Error> {
-        let catalog = self.catalog.now();
+    pub async fn create_api(&self, new: api::NewApi, caller: &Caller) -> Result<Tagged<api::Api>, Error> {
+        let organization = self.organization_for(new.organization.as_deref(), caller)?;
         let mut errors = Vec::new();
         if let Err(detail) = check_identifier(&new.identifier, &self.settings.issuer) {
             errors.push(FieldError::new("identifier", detail));
         }
-        if let Some(name) = &new.name {
-            check_name(name, &mut errors);
-        }
-        if new.scopes.len() > MAX_SCOPES {
-            errors.push(FieldError::new("scopes", format!("at most {MAX_SCOPES}")));
-        }
-        let mut seen = BTreeSet::new();
-        let mut scopes = Vec::new();
-        for (index, definition) in new.scopes.iter().enumerate() {
-            match check_scope(&definition.name, &mut seen) {
-                Ok(name) => scopes.push(DefinedScope { name, description: definition.description.clone() }),
-                Err(detail) => errors.push(FieldError::new(format!("scopes[{index}].name"), detail)),
-            }
-        }
+        let name = name_or(&new.identifier, new.name, &mut errors);
+        let scopes = scopes(&new.scopes, &mut errors);
         self.check_ttl(new.token_ttl, "token_ttl", &mut errors);
-        let introspectors = self.introspectors(&new.introspectors, &mut errors).await?;
+        let introspectors = self.introspectors(&new.introspectors, &organization, &mut errors).await?;
         if !errors.is_empty() {
             return Err(Error::InvalidFields(errors));
         }
-        if catalog.api(&new.identifier).is_some() {
-            return Err(Error::Conflict(format!("there is an API {} already", new.identifier)));
-        }
-        if let Some((scope, owner)) = scopes.iter().find_map(|s| Some((&s.name, catalog.owner(&s.name)?))) {
-            return Err(Error::Conflict(format!(
-                "the scope {scope} is defined by the API {}; a scope belongs to one API",
-                owner.identifier
-            )));
-        }
         let api = Api {
-            name: new.name.unwrap_or_else(|| new.identifier.clone()),
+            name,
             identifier: new.identifier,
-            organization: DEFAULT.to_owned(),
+            organization,
             scopes,
             token_ttl: new.token_ttl,
             introspectors,
             created_at: self.clock.now(),
             revision: 1,
         };
-        let change =
-            self.change(caller, "api.create", &api.identifier, Some(api.place()), Value::Null, json!(api.shown()));
-        self.store.add_api(api.clone(), change).await.map_err(|error| match error {
+        if self.catalog.now().api(&api.identifier).is_some() {
+            return Err(Error::Conflict(format!("there is an API {} already", api.identifier)));
+        }
+        self.check_scopes_are_free(None, &api, caller)?;
+        let (place, shown) = (Some(api.place()), json!(api.shown()));
+        let change = self.change(caller, "api.create", &api.identifier, place, Value::Null, shown);
+        let done = self.store.add_api(api.clone(), change).await;
+        self.settle(&done, []);
+        self.refresh_catalog().await;
+        done.map_err(|error| match error {
             StoreError::Conflict => Error::Conflict(
                 "its identifier or one of its scopes was just taken, or one of its introspectors deleted".to_owned(),
             ),
             other => other.into(),
         })?;
-        self.catalog.add(vec![api.clone()]);
-        Ok(api.shown())
+        Ok(Tagged { tag: api.tag(), value: api.shown() })
     }
 
     /// Changes an API as the merge patch says (RFC 7396). A patch that names nothing leaves no record.
     ///
     /// # Errors
-    /// [`Error::InvalidFields`], [`Error::NotFound`], or what the store says.
+    /// [`Error::InvalidFields`], [`Error::NotFound`], [`Error::Conflict`] where a scope is taken, or one that goes is
+    /// still granted, [`Error::Stale`], or what the store says.
     pub async fn update_api(
         &self,
         identifier: &str,
         patch: &api::ApiPatch,
         caller: &Caller,
-    ) -> Result<api::Api, Error> {
-        if *patch == api::ApiPatch::default() {
-            return self.api(identifier);
-        }
+    ) -> Result<Tagged<api::Api>, Error> {
         for _ in 0..MAX_TRIES {
-            let before = self.known_api(identifier)?;
+            let before = self.known_api(identifier, caller)?;
+            caller.check_tag(&before.tag())?;
             let mut after = Api::clone(&before);
             let mut errors = Vec::new();
             if let Some(name) = &patch.name {
                 check_name(name, &mut errors);
                 after.name.clone_from(name);
             }
+            if let Some(definitions) = &patch.scopes {
+                after.scopes = scopes(definitions, &mut errors);
+            }
             if let Some(ttl) = patch.token_ttl {
                 self.check_ttl(ttl, "token_ttl", &mut errors);
                 after.token_ttl = ttl;
             }
             if let Some(introspectors) = &patch.introspectors {
-                after.introspectors = self.introspectors(introspectors, &mut errors).await?;
+                // They get to see the tokens of all projects.
+                caller.check_organization("naming introspectors of an API")?;
+                after.introspectors = self.introspectors(introspectors, &before.organization, &mut errors).await?;
             }
             if !errors.is_empty() {
                 return Err(Error::InvalidFields(errors));
             }
+            if after == *before {
+                return Ok(Tagged { tag: before.tag(), value: before.shown() });
+            }
+            self.check_scopes_are_free(Some(&before), &after, caller)?;
+            self.check_scopes_can_go(&before, &after).await?;
             after.revision += 1;
-            let change = self.change(
-                caller,
-                "api.update",
-                identifier,
-                Some(after.place()),
-                json!(before.shown()),
-                json!(after.shown()),
-            );
-            match self.store.replace_api(Api::clone(&before), after.clone(), change).await {
-                Ok(()) => {
-                    self.catalog.add(vec![after.clone()]);
-                    return Ok(after.shown());
-                }
-                // What is at hand may be behind the store.
-                Err(StoreError::Conflict) => self.catalog.add(self.store.apis().await?),
+            let (place, was, is) = (Some(after.place()), json!(before.shown()), json!(after.shown()));
+            let change = self.change(caller, "api.update", identifier, place, was, is);
+            let done = self.store.replace_api(Api::clone(&before), after.clone(), change).await;
+            self.settle(&done, []);
+            // Also where somebody was faster: what is at hand may be behind the store.
+            self.refresh_catalog().await;
+            match done {
+                Ok(()) => return Ok(Tagged { tag: after.tag(), value: after.shown() }),
+                Err(StoreError::Conflict) => {}
                 Err(other) => return Err(other.into()),
             }
         }
         Err(StoreError::Conflict.into())
     }
 
+    /// Deletes an API none of whose scopes any client or role has.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Conflict`], [`Error::Stale`], or what the store says.
+    pub async fn delete_api(&self, identifier: &str, caller: &Caller) -> Result<(), Error> {
+        let before = self.known_api(identifier, caller)?;
+        caller.check_tag(&before.tag())?;
+        self.check_scopes_can_go(&before, &Api { scopes: Vec::new(), ..Api::clone(&before) }).await?;
+        let (place, was) = (Some(before.place()), json!(before.shown()));
+        let change = self.change(caller, "api.delete", identifier, place, was, Value::Null);
+        let done = self.store.delete_api(Api::clone(&before), change).await;
+        self.settle(&done, []);
+        self.refresh_catalog().await;
+        Ok(done?)
+    }
+
+    /// A scope belongs to one API.
+    fn check_scopes_are_free(&self, before: Option<&Api>, after: &Api, caller: &Caller) -> Result<(), Error> {
+        let catalog = self.catalog.now();
+        let taken = after.scopes.iter().find_map(|scope| {
+            let owner = catalog.owner(&scope.name)?;
+            before.is_none_or(|before| before.identifier != owner.identifier).then_some((&scope.name, owner))
+        });
+        let Some((scope, owner)) = taken else { return Ok(()) };
+        // Of another organization's API it is told that there is one, and not which.
+        let owner = if caller.reaches(&owner.place()) {
+            format!("the API {}", owner.identifier)
+        } else {
+            "another API".to_owned()
+        };
+        Err(Error::Conflict(format!("the scope {scope} is defined by {owner}; a scope belongs to one API")))
+    }
+
+    /// Whoever had a scope that goes would have that of the next API that defines one of its name.
+    async fn check_scopes_can_go(&self, before: &Api, after: &Api) -> Result<(), Error> {
+        let stays = |scope: &Scope| after.scopes.iter().any(|own| own.name == *scope);
+        for scope in before.scopes.iter().map(|scope| &scope.name).filter(|scope| !stays(scope)) {
+            let search = ClientSearch { scope: Some(scope.to_string()), limit: 1, ..ClientSearch::default() };
+            let client = self.store.find_clients(search).await?.clients.pop();
+            let catalog = self.catalog.now();
+            let role = catalog.roles().find(|role| role.scopes.contains(scope.as_str()));
+            let holder = match (client, role) {
+                (Some(client), _) => format!("the client {} has", client.client_id),
+                (None, Some(role)) => format!("the role {} grants", role.name),
+                (None, None) => continue,
+            };
+            return Err(Error::Conflict(format!(
+                "{holder} the scope {scope}, which can go when nobody has it; \
+                 GET /api/v1/clients?scope={scope} lists the clients"
+            )));
+        }
+        Ok(())
+    }
+
     /// The clients that `ids` name, each once.
-    async fn introspectors(&self, ids: &[String], errors: &mut Vec<FieldError>) -> Result<Vec<String>, Error> {
+    async fn introspectors(
+        &self,
+        ids: &[String],
+        organization: &str,
+        errors: &mut Vec<FieldError>,
+    ) -> Result<Vec<String>, Error> {
         let mut seen = BTreeSet::new();
         let distinct: Vec<_> = ids.iter().enumerate().filter(|(_, id)| seen.insert(id.as_str())).collect();
         if distinct.len() > MAX_INTROSPECTORS {
@@ -150,41 +198,45 @@ impl Service {
         let mut introspectors = Vec::new();
         for (index, id) in distinct {
             let field = format!("introspectors[{index}]");
-            match ClientId::parse(id) {
-                Err(error) => errors.push(FieldError::new(field, error)),
-                Ok(parsed) if self.store.client(&parsed).await?.is_some() => introspectors.push(id.clone()),
-                // What was sent is not repeated: people paste secrets there.
-                Ok(_) => errors.push(FieldError::new(field, format!("there is no client {NO_SUCH_ID}"))),
+            let parsed = match ClientId::parse(id) {
+                Ok(parsed) => parsed,
+                Err(error) => {
+                    errors.push(FieldError::new(field, error));
+                    continue;
+                }
+            };
+            // Another organization's client is none here. What was sent is not repeated: people paste secrets there.
+            match self.store.client(&parsed).await? {
+                Some(client) if client.organization == organization => introspectors.push(id.clone()),
+                _ => errors.push(FieldError::new(field, format!("there is no client {NO_SUCH_ID}"))),
             }
         }
         Ok(introspectors)
     }
 
-    fn known_api(&self, identifier: &str) -> Result<Arc<Api>, Error> {
+    fn known_api(&self, identifier: &str, caller: &Caller) -> Result<Arc<Api>, Error> {
         let found = self.catalog.now().api(identifier).cloned();
-        found.ok_or_else(|| Error::NotFound { what: "API", name: identifier.to_owned() })
+        found
+            .filter(|api| caller.reaches(&api.place()))
+            .ok_or_else(|| Error::NotFound { what: "API", name: identifier.to_owned() })
     }
 
     /// The API of this identifier.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub fn api(&self, identifier: &str) -> Result<api::Api, Error> {
-        self.known_api(identifier).map(|api| api.shown())
+    pub fn api(&self, identifier: &str, caller: &Caller) -> Result<Tagged<api::Api>, Error> {
+        self.known_api(identifier, caller).map(|api| Tagged { tag: api.tag(), value: api.shown() })
     }
 
-    /// A page of the APIs, in order of their identifiers.
+    /// A page of the APIs within reach, in order of their identifiers.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] for a bad limit or cursor.
-    pub fn apis(&self, page: &PageRequest) -> Result<api::Page<api::Api>, Error> {
-        let (after, limit) = self.cursors.start("apis", page)?;
+    pub fn apis(&self, page: &PageRequest, caller: &Caller) -> Result<api::Page<api::Api>, Error> {
         let catalog = self.catalog.now();
-        let mut behind =
-            catalog.apis().filter(|api| after.as_deref().is_none_or(|after| api.identifier.as_str() > after));
-        let items: Vec<_> = behind.by_ref().take(limit).map(|api| api.shown()).collect();
-        let next_cursor = behind.next().and_then(|_| Some(self.cursors.seal("apis", &items.last()?.identifier)));
-        Ok(api::Page { items, next_cursor })
+        let reached = catalog.apis().filter(|api| caller.reaches(&api.place()));
+        self.cursors.page("apis", page, reached, |api| api.identifier.clone(), |api| api.shown())
     }
 
     /// A life that is set for one client or API can only be shorter than what holds for all.
@@ -213,6 +265,24 @@ fn check_identifier(identifier: &str, issuer: &str) -> Result<(), String> {
         "it has to be an absolute URI without a fragment, such as https://orders.example, of at most {MAX_TEXT} \
          printable ASCII characters (RFC 8707, 2)"
     ))
+}
+
+/// The scopes that an API is to define.
+fn scopes(definitions: &[api::ScopeDefinition], errors: &mut Vec<FieldError>) -> Vec<DefinedScope> {
+    if definitions.len() > MAX_SCOPES {
+        errors.push(FieldError::new("scopes", format!("at most {MAX_SCOPES}")));
+        return Vec::new();
+    }
+    let mut seen = BTreeSet::new();
+    let mut scopes = Vec::new();
+    for (index, definition) in definitions.iter().enumerate() {
+        check_text(&format!("scopes[{index}].description"), &definition.description, errors);
+        match check_scope(&definition.name, &mut seen) {
+            Ok(name) => scopes.push(DefinedScope { name, description: definition.description.clone() }),
+            Err(detail) => errors.push(FieldError::new(format!("scopes[{index}].name"), detail)),
+        }
+    }
+    scopes
 }
 
 fn check_scope(name: &str, seen: &mut BTreeSet<String>) -> Result<Scope, String> {

@@ -19,7 +19,7 @@ impl Service {
         let mut audiences = BTreeSet::new();
         for scope in scopes.iter() {
             if !catalog.defines(scope) {
-                let hint = catalog.nearest(scope.as_str()).map(|near| format!("; did you mean {near}?"));
+                let hint = catalog.nearest(scope.as_str(), None).map(|near| format!("; did you mean {near}?"));
                 return Err(Error::Malformed(format!("no API defines the scope {scope}{}", hint.unwrap_or_default())));
             }
             audiences.insert(match catalog.owner(scope) {

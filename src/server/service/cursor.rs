@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::api;
 use crate::crypto::HmacKey;
 use crate::server::error::Error;
 
@@ -12,6 +13,10 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 /// The length of a cursor's tag, in bytes.
 const TAG: usize = 16;
+
+/// What the parts of a key are joined with. It comes before all that they can be made of, so that the keys are in the
+/// order of their parts.
+pub(super) const JOINT: &str = "\u{1}";
 
 /// Which page of a list is wanted.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -65,5 +70,21 @@ impl CursorKey {
             })?),
         };
         Ok((after, limit))
+    }
+
+    /// A page of what is at hand, in the order in which it comes: `key` names an item among the others.
+    pub(super) fn page<'a, T: 'a, S>(
+        &self,
+        list: &str,
+        page: &PageRequest,
+        items: impl Iterator<Item = &'a T>,
+        key: impl Fn(&T) -> String,
+        show: impl Fn(&T) -> S,
+    ) -> Result<api::Page<S>, Error> {
+        let (after, limit) = self.start(list, page)?;
+        let mut behind = items.filter(|item| after.as_deref().is_none_or(|after| key(item).as_str() > after));
+        let taken: Vec<_> = behind.by_ref().take(limit).collect();
+        let next_cursor = behind.next().and_then(|_| Some(self.seal(list, &key(taken.last()?))));
+        Ok(api::Page { items: taken.into_iter().map(show).collect(), next_cursor })
     }
 }

@@ -55,11 +55,11 @@ impl Service {
     /// of some of its audiences, those and their scopes.
     fn view(&self, caller: &Client, token: &AccessToken) -> Option<View> {
         let claims = token.claims();
-        if caller.scopes.contains(INTROSPECT) {
+        let catalog = self.catalog.now();
+        if catalog.scopes_of(caller).contains(INTROSPECT) {
             let own = claims.organization.as_deref() == Some(&caller.organization);
             return own.then(|| View { audience: claims.audience.clone(), scopes: claims.scopes.clone() });
         }
-        let catalog = self.catalog.now();
         let apis: Vec<_> = claims
             .audience
             .iter()

@@ -142,7 +142,8 @@ impl Service {
             }
         };
         let catalog = self.catalog.now();
-        let grant = decide_grant(&client.scopes, requested, &request.resources, &catalog, &self.settings.issuer)?;
+        let held = catalog.scopes_of(client);
+        let grant = decide_grant(&held, requested, &request.resources, &catalog, &self.settings.issuer)?;
         self.sign(authenticated, &grant, &catalog, request.source)
     }
 

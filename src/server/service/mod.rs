@@ -6,21 +6,26 @@
 mod apis;
 mod audiences;
 mod authenticate;
+mod authority;
 mod catalog;
 mod client_cache;
 mod clients;
 mod cursor;
+mod entries;
 mod explain;
 mod feed;
 mod introspect;
 mod issue;
 mod keys;
+mod organizations;
 mod pace;
 mod projects;
 mod quickstart;
+mod receipts;
 mod refusals;
 mod revocations;
 mod revoke;
+mod roles;
 mod tasks;
 mod usage;
 
@@ -38,12 +43,15 @@ use crate::resource::Verifier;
 
 use super::error::Error;
 use super::keys::KeyRing;
-use super::model::{Change, Origin, Place, Revocation};
+use super::model::{Change, Place, Revocation};
 use super::store::{Store, StoreError};
 
 pub use authenticate::{Authenticated, ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
+pub use authority::{Authority, Caller, Grants, IfMatch};
 pub use catalog::{Catalog, CatalogSnapshot};
+pub use clients::ClientFilter;
 pub use cursor::PageRequest;
+pub use entries::Tagged;
 pub use feed::FeedAnswer;
 pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
 pub use pace::refresh_in;
@@ -88,13 +96,6 @@ pub struct Service {
     usage: usage::Usage,
     refusals: refusals::Refusals,
     cursors: cursor::CursorKey,
-}
-
-/// Who asks for a change, and in which request.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Who, from where and in which request.
-    pub origin: Origin,
 }
 
 impl Service {
@@ -198,12 +199,16 @@ impl Service {
         if !self.doubt.swap(false, Ordering::Relaxed) {
             return;
         }
-        match (self.store.revocations(self.clock.now()).await, self.store.apis().await) {
-            (Ok(revoked), Ok(apis)) => {
-                self.revocations.catch_up(revoked);
-                self.catalog.add(apis);
-            }
+        match (self.store.revocations(self.clock.now()).await, self.catalog.refresh(&*self.store).await) {
+            (Ok(revoked), Ok(())) => self.revocations.catch_up(revoked),
             _ => self.doubt.store(true, Ordering::Relaxed),
+        }
+    }
+
+    /// Takes in what is registered, now that the store has it. Where it cannot be read it is tried on the next tick.
+    async fn refresh_catalog(&self) {
+        if self.catalog.refresh(&*self.store).await.is_err() {
+            self.doubt.store(true, Ordering::Relaxed);
         }
     }
 

@@ -1,45 +1,214 @@
-//! Projects, and what a token's client may see of them.
+//! Projects.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 
 use crate::api;
-use crate::api::ClientStatus;
-use crate::id::ClientId;
-use crate::resource::AccessToken;
-use crate::scope::Scope;
-use crate::server::error::Error;
-use crate::server::model::Client;
+use crate::server::error::{Error, FieldError};
+use crate::server::model::{DEFAULT, Place, Project};
+use crate::server::store::{Entry, StoreError};
 
-use super::Service;
-use super::cursor::PageRequest;
+use super::cursor::{JOINT, PageRequest};
+use super::entries::{Tagged, check_id, check_name, check_policy, name_or, patched};
+use super::{Caller, MAX_TRIES, Service};
+
+/// How long before its end a secret is listed as ending, unless a policy says so.
+pub(super) const WARN_BEFORE: u64 = 14 * 24 * 3600;
+
+/// What holds for the secrets of a project.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SecretRules {
+    /// How long one lives at most, in seconds.
+    pub(super) max_ttl: Option<u64>,
+    /// How long before its end it is listed as ending, in seconds.
+    pub(super) warn_before: u64,
+}
+
+impl SecretRules {
+    /// How long a secret that is asked to live so long lives; a field error where it may not.
+    pub(super) fn life(&self, asked: Option<u64>) -> Result<Option<u64>, FieldError> {
+        match (asked, self.max_ttl) {
+            (Some(asked), Some(most)) if asked > most => Err(FieldError::new(
+                "secret_ttl",
+                format!("at most {most} seconds: the secret_policy of the project or its organization says so"),
+            )),
+            (None, most) => Ok(most),
+            (asked, _) => Ok(asked),
+        }
+    }
+}
 
 impl Service {
-    /// The client of a token as it is now, if it still holds `scope`: what a caller may do here is read from the store,
-    /// not from its token.
-    ///
-    /// # Errors
-    /// [`Error::ScopeLost`].
-    pub async fn client_holding(&self, token: &AccessToken, scope: &Scope) -> Result<std::sync::Arc<Client>, Error> {
-        let lost = || Error::ScopeLost(scope.clone());
-        let id = ClientId::parse(token.client_id()).map_err(|_| lost())?;
-        let client = self.clients.get(&id).await?.ok_or_else(lost)?;
-        if client.status != ClientStatus::Active || !client.scopes.contains(scope.as_str()) {
-            return Err(lost());
-        }
-        Ok(client)
+    fn known_project(&self, place: &Place, caller: &Caller) -> Result<Arc<Project>, Error> {
+        let found = self.catalog.now().project_at(place).cloned();
+        let name = place.project.clone().unwrap_or_default();
+        found.filter(|_| caller.reaches(place)).ok_or(Error::NotFound { what: "project", name })
     }
 
-    /// A page of the projects that `client` reaches: its own.
+    /// The project of this id, of the organization that is named or the caller's.
+    fn project_named(&self, organization: Option<&str>, id: &str, caller: &Caller) -> Result<Arc<Project>, Error> {
+        let organization = organization.map_or_else(|| caller.home().organization, str::to_owned);
+        self.known_project(&Place::project(&organization, id), caller)
+    }
+
+    /// The project that something is to belong to: the one that is named, if the caller reaches it, or theirs.
+    pub(super) fn project_for(
+        &self,
+        organization: Option<&str>,
+        project: Option<&str>,
+        caller: &Caller,
+    ) -> Result<Place, FieldError> {
+        let home = caller.home();
+        let place = Place {
+            organization: organization.map_or(home.organization, str::to_owned),
+            // Whoever names another organization alone means the project that an organization begins with.
+            project: project.map(str::to_owned).or(match organization {
+                Some(_) => Some(DEFAULT.to_owned()),
+                None => home.project,
+            }),
+        };
+        let known = self.known_project(&place, caller);
+        known.map(|found| found.place()).map_err(|error| FieldError::new("project", error.detail()))
+    }
+
+    /// What holds for the secrets of a project: of its own policy and its organization's the stricter.
+    pub(super) fn secret_rules(&self, place: &Place) -> SecretRules {
+        let catalog = self.catalog.now();
+        let project = catalog.project_at(place).map(|found| found.secret_policy.clone());
+        let organization = catalog.organization(&place.organization).map(|found| found.secret_policy.clone());
+        let policies = [project, organization];
+        let policies = policies.iter().flatten();
+        SecretRules {
+            max_ttl: policies.clone().filter_map(|policy| policy.max_ttl).min(),
+            warn_before: policies.filter_map(|policy| policy.warn_before).max().unwrap_or(WARN_BEFORE),
+        }
+    }
+
+    /// The project of this id, of the organization that is named or the caller's.
     ///
     /// # Errors
-    /// [`Error::InvalidFields`] for a bad limit or cursor, or what the store says.
-    pub async fn projects(&self, client: &Client, page: &PageRequest) -> Result<api::Page<api::Project>, Error> {
-        let (after, limit) = self.cursors.start("projects", page)?;
-        let projects = self.store.projects(&client.organization).await?;
-        let mut reached = projects
-            .iter()
-            .filter(|project| project.id == client.project)
-            .filter(|project| after.as_deref().is_none_or(|after| project.id.as_str() > after));
-        let items: Vec<_> = reached.by_ref().take(limit).map(|project| project.shown()).collect();
-        let next_cursor = reached.next().and_then(|_| Some(self.cursors.seal("projects", &items.last()?.id)));
-        Ok(api::Page { items, next_cursor })
+    /// [`Error::NotFound`].
+    pub fn project(
+        &self,
+        organization: Option<&str>,
+        id: &str,
+        caller: &Caller,
+    ) -> Result<Tagged<api::Project>, Error> {
+        self.project_named(organization, id, caller).map(|found| Tagged { tag: found.tag(), value: found.shown() })
+    }
+
+    /// A page of the projects within reach, in order of their organizations and ids.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] for a bad limit or cursor.
+    pub fn projects(
+        &self,
+        organization: Option<&str>,
+        page: &PageRequest,
+        caller: &Caller,
+    ) -> Result<api::Page<api::Project>, Error> {
+        let catalog = self.catalog.now();
+        let reached = catalog
+            .projects()
+            .filter(|found| organization.is_none_or(|organization| found.organization == organization))
+            .filter(|found| caller.reaches(&found.place()));
+        let key = |found: &Arc<Project>| [found.organization.as_str(), found.id.as_str()].join(JOINT);
+        let list = format!("projects {}", organization.unwrap_or_default());
+        self.cursors.page(&list, page, reached, key, |found| found.shown())
+    }
+
+    /// Makes a project. It takes the reach of its organization.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`], [`Error::BeyondCaller`], [`Error::Conflict`] where there is one, or what the store says.
+    pub async fn create_project(&self, new: api::NewProject, caller: &Caller) -> Result<Tagged<api::Project>, Error> {
+        let mut errors = Vec::new();
+        check_id("id", &new.id, &mut errors);
+        let name = name_or(&new.id, new.name, &mut errors);
+        check_policy(&new.secret_policy, &mut errors);
+        if !errors.is_empty() {
+            return Err(Error::InvalidFields(errors));
+        }
+        let organization = self.organization_for(new.organization.as_deref(), caller)?;
+        caller.check_organization("making a project")?;
+        let project = Project {
+            id: new.id,
+            organization,
+            name,
+            secret_policy: new.secret_policy,
+            created_at: self.clock.now(),
+            revision: 1,
+        };
+        let (place, tag, shown) = (Some(project.place()), project.tag(), project.shown());
+        let change = self.change(caller, "project.create", &shown.id, place, Value::Null, json!(shown));
+        if !self.save_entry(Entry::Project(project), None, Default::default(), change).await? {
+            return Err(Error::Conflict(format!(
+                "there is a project {} already, or its organization is gone",
+                shown.id
+            )));
+        }
+        Ok(Tagged { tag, value: shown })
+    }
+
+    /// Changes a project as the merge patch says (RFC 7396). A patch that names nothing leaves no record.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`], [`Error::NotFound`], [`Error::Stale`], or what the store says.
+    pub async fn update_project(
+        &self,
+        organization: Option<&str>,
+        id: &str,
+        patch: &api::ProjectPatch,
+        caller: &Caller,
+    ) -> Result<Tagged<api::Project>, Error> {
+        for _ in 0..MAX_TRIES {
+            let before = self.project_named(organization, id, caller)?;
+            caller.check_tag(&before.tag())?;
+            let mut after = Project::clone(&before);
+            let mut errors = Vec::new();
+            if let Some(name) = &patch.name {
+                check_name(name, &mut errors);
+                after.name.clone_from(name);
+            }
+            if let Some(policy) = &patch.secret_policy {
+                after.secret_policy = patched(&before.secret_policy, policy);
+                check_policy(&after.secret_policy, &mut errors);
+            }
+            if !errors.is_empty() {
+                return Err(Error::InvalidFields(errors));
+            }
+            if after == *before {
+                return Ok(Tagged { tag: before.tag(), value: before.shown() });
+            }
+            after.revision += 1;
+            let (was, is) = (json!(before.shown()), json!(after.shown()));
+            let change = self.change(caller, "project.update", id, Some(after.place()), was, is);
+            let answer = Tagged { tag: after.tag(), value: after.shown() };
+            if self.save_entry(Entry::Project(after), Some(before.revision), Default::default(), change).await? {
+                return Ok(answer);
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// Deletes a project that has no clients left. It takes the reach of its organization.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::BeyondCaller`], [`Error::Conflict`] where it has clients, [`Error::Stale`], or what
+    /// the store says.
+    pub async fn delete_project(&self, organization: Option<&str>, id: &str, caller: &Caller) -> Result<(), Error> {
+        let before = self.project_named(organization, id, caller)?;
+        caller.check_organization("deleting a project")?;
+        caller.check_tag(&before.tag())?;
+        if (before.organization.as_str(), id) == (DEFAULT, DEFAULT) {
+            return Err(Error::Conflict(format!("the project {DEFAULT} is there from the start, and stays")));
+        }
+        let change =
+            self.change(caller, "project.delete", id, Some(before.place()), json!(before.shown()), Value::Null);
+        if self.delete_entry(Entry::Project(Project::clone(&before)), change).await? {
+            return Ok(());
+        }
+        Err(Error::Conflict(format!("the project {id} has clients, or was just changed; delete its clients first")))
     }
 }

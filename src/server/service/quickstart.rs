@@ -29,12 +29,12 @@ impl Service {
         if self.store.first_start_is_over().await? {
             return Ok(None);
         }
-        let caller = Caller { origin: Origin::SYSTEM };
+        let caller = Caller::everything(Origin::SYSTEM);
         match self.delete_client(QUICKSTART_ID, &caller).await {
             Ok(()) | Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
-        let (client, secret) = self.new_client(api::NewClient {
+        let new = api::NewClient {
             name: "Quickstart".to_owned(),
             client_id: Some(QUICKSTART_ID.to_owned()),
             environment: Environment::Test,
@@ -42,7 +42,8 @@ impl Service {
             secret_ttl: Some(SECRET_TTL),
             description: "Made on the first start, to try things out with; delete it at will".to_owned(),
             ..api::NewClient::default()
-        })?;
+        };
+        let (client, secret) = self.new_client(new, &caller)?;
         self.add_client(client, &secret, &caller).await?;
         Ok(Some(Quickstart { secret }))
     }

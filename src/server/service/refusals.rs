@@ -84,6 +84,9 @@ impl Service {
             | Error::NotTheirToken
             | Error::TooManyRevoked { .. }
             | Error::ScopeLost(_)
+            | Error::BeyondCaller { .. }
+            | Error::Stale
+            | Error::KeyReused
             | Error::Malformed(_) => Some(error.detail()),
             Error::InvalidScope(detail) | Error::InvalidTarget(detail) => {
                 detail.split(' ').any(registered).then(|| detail.clone())

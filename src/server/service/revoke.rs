@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::api::Level;
 use crate::resource::{AccessToken, RevocationSource};
 use crate::server::error::Error;
 use crate::server::model::{Actor, Client, Origin, Place, Revocation, RevokedTarget};
 
-use super::{Caller, ClientRefusal, LEEWAY, Service, TokenRequest};
+use super::{Caller, ClientRefusal, Grants, LEEWAY, Service, TokenRequest};
 
 /// The scope that lets a client revoke the tokens of others within its reach.
 const REVOKE: &str = "mintage:tokens:revoke";
@@ -35,17 +36,18 @@ impl Service {
         if dead || now >= claims.expires_at.plus(LEEWAY) {
             return Ok(());
         }
-        if !may_revoke(client, &token) {
+        if !self.may_revoke(client, &token) {
             return Err(Error::NotTheirToken);
         }
         let target = RevokedTarget::Token { client_id: claims.client_id.clone(), jti: claims.token_id.clone() };
         let revocation = Revocation { target, until: claims.expires_at.plus(LEEWAY) };
         let actor = Actor::Client { client_id: client.client_id.to_string() };
-        let origin = Origin { actor, request_id: Some(self.request_id()), source: Some(source.ip) };
+        let origin = Origin { actor, request_id: Some(self.request_id()), source: Some(source.ip), receipt: None };
         let place = claims.organization.as_deref().zip(claims.project.as_deref());
         let place = place.map(|(organization, project)| Place::project(organization, project));
         let after = json!({ "client_id": claims.client_id, "expires_at": claims.expires_at });
-        let change = self.change(&Caller { origin }, "token.revoke", &claims.token_id, place, Value::Null, after);
+        let change =
+            self.change(&Caller::everything(origin), "token.revoke", &claims.token_id, place, Value::Null, after);
         let done = self.store.revoke_token(revocation.clone(), MAX_REVOKED, now, change).await;
         if matches!(done, Ok(false)) {
             return Err(Error::TooManyRevoked { client_id: claims.client_id.clone(), most: MAX_REVOKED });
@@ -53,13 +55,18 @@ impl Service {
         self.settle(&done, [revocation]);
         done.map(drop).map_err(Error::from)
     }
-}
 
-/// Its own, or one within its reach. As long as no role widens that, a client reaches its own project.
-fn may_revoke(client: &Client, token: &AccessToken) -> bool {
-    let claims = token.claims();
-    claims.client_id == client.client_id.as_str()
-        || (client.scopes.contains(REVOKE)
-            && claims.organization.as_deref() == Some(&client.organization)
-            && claims.project.as_deref() == Some(&client.project))
+    /// Its own, or one within its reach.
+    fn may_revoke(&self, client: &Client, token: &AccessToken) -> bool {
+        let claims = token.claims();
+        if claims.client_id == client.client_id.as_str() {
+            return true;
+        }
+        let place = claims.organization.as_deref().zip(claims.project.as_deref());
+        place.is_some_and(|(organization, project)| {
+            let reach = Grants::of_client(client, &self.catalog.now()).reach_of(REVOKE);
+            organization == client.organization
+                && (reach == Some(Level::Organization) || (reach.is_some() && project == client.project))
+        })
+    }
 }

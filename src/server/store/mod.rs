@@ -8,10 +8,15 @@ pub mod redb;
 
 use std::collections::HashMap;
 
+use crate::api::ClientStatus;
 use crate::clock::UnixTime;
 use crate::id::ClientId;
+use crate::secret::Environment;
 
-use super::model::{Api, AuditHead, Change, Client, KeyRecord, Project, RefusalRecord, Revocation, SecretUse};
+use super::model::{
+    Api, AuditHead, Change, Client, KeyRecord, Organization, Project, Receipt, ReceiptRecord, RefusalRecord,
+    ReplayedAnswer, Revocation, Role, SecretUse,
+};
 
 /// What a store can fail with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,17 +35,64 @@ pub enum StoreError {
 /// What a client is before its first change.
 pub const ABSENT: u64 = 0;
 
+/// Which clients are looked for. What is none is not asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientSearch {
+    /// Of this organization.
+    pub organization: Option<String>,
+    /// Of this project of it.
+    pub project: Option<String>,
+    /// Of this name.
+    pub name: Option<NameIs>,
+    /// Of this status.
+    pub status: Option<ClientStatus>,
+    /// Of this environment.
+    pub environment: Option<Environment>,
+    /// Granted this scope itself.
+    pub scope: Option<String>,
+    /// Granted this role; `organization` says whose.
+    pub role: Option<String>,
+    /// With a secret that ends before this.
+    pub expiring_before: Option<UnixTime>,
+    /// None of whose secrets was used since, and that was there already.
+    pub unused_since: Option<UnixTime>,
+    /// Behind this place, which an earlier answer gave.
+    pub after: Option<String>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// What a name has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameIs {
+    /// This.
+    Exactly(String),
+    /// One that begins so.
+    Beginning(String),
+}
+
+/// Clients that were found.
+#[derive(Debug, Default)]
+pub struct FoundClients {
+    /// They.
+    pub clients: Vec<Client>,
+    /// Where to go on; none at the end. A page may be short, even empty, and yet not the last: how much is read for
+    /// one is bounded.
+    pub next: Option<String>,
+}
+
 /// Clients.
 #[async_trait::async_trait]
 pub trait ClientStore: std::fmt::Debug + Send + Sync {
     /// The client of this id.
     async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError>;
 
-    /// Up to `limit` clients in order of their ids, behind `after`.
-    async fn clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError>;
+    /// Clients that `search` asks for, and where the next come from.
+    async fn find_clients(&self, search: ClientSearch) -> Result<FoundClients, StoreError>;
 
     /// Puts `client` in the place of its revision `expected` ([`ABSENT`]: there must be none), and remembers what the
-    /// change revokes.
+    /// change revokes. [`StoreError::Conflict`] also where its project is not there, or a scope or role that it did not
+    /// have before.
     async fn save_client(
         &self,
         client: Client,
@@ -60,22 +112,76 @@ pub trait ClientStore: std::fmt::Debug + Send + Sync {
     ) -> Result<Vec<Api>, StoreError>;
 }
 
-/// APIs and projects.
+/// Organizations, projects, roles and APIs: all that is registered besides clients.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    /// In order of their ids.
+    pub organizations: Vec<Organization>,
+    /// In order of their organizations and ids.
+    pub projects: Vec<Project>,
+    /// In order of their organizations and names; not the built-in ones.
+    pub roles: Vec<Role>,
+    /// In order of their identifiers.
+    pub apis: Vec<Api>,
+}
+
+/// One of what is registered and counts its changes.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// An organization.
+    Organization(Organization),
+    /// A project.
+    Project(Project),
+    /// A role, not a built-in one.
+    Role(Role),
+}
+
+impl Entry {
+    /// The number of its changes.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        match self {
+            Self::Organization(entry) => entry.revision,
+            Self::Project(entry) => entry.revision,
+            Self::Role(entry) => entry.revision,
+        }
+    }
+}
+
+/// Organizations, projects, roles and APIs.
 #[async_trait::async_trait]
 pub trait RegistryStore: std::fmt::Debug + Send + Sync {
-    /// All APIs, in order of their identifiers.
-    async fn apis(&self) -> Result<Vec<Api>, StoreError>;
+    /// All of them.
+    async fn registry(&self) -> Result<Registry, StoreError>;
 
-    /// Adds an API. [`StoreError::Conflict`] where its identifier or one of its scopes is there, or one of its
-    /// introspectors is not.
+    /// Adds an API. [`StoreError::Conflict`] where its identifier or one of its scopes is there, or its organization or
+    /// one of its introspectors is not.
     async fn add_api(&self, api: Api, change: Change) -> Result<(), StoreError>;
 
-    /// Puts `after` in the place of `before`; identifier and scopes stay. [`StoreError::Conflict`] where something else
-    /// than `before` is there, or an introspector is not.
+    /// Puts `after` in the place of `before`; the identifier stays. [`StoreError::Conflict`] where something else than
+    /// `before` is there, an introspector is not, a new scope is another API's, or a client or role has one that goes.
     async fn replace_api(&self, before: Api, after: Api, change: Change) -> Result<(), StoreError>;
 
-    /// All projects of an organization, in order of their ids.
-    async fn projects(&self, organization: &str) -> Result<Vec<Project>, StoreError>;
+    /// Takes an API out. [`StoreError::Conflict`] where something else is there, or a client or role has one of its
+    /// scopes.
+    async fn delete_api(&self, api: Api, change: Change) -> Result<(), StoreError>;
+
+    /// Puts `entry` in the place of its revision `expected` (none: there must be none). Where a role grants less than
+    /// before, `holders` are all clients that hold it, in order of their ids, each as it is to be from now on, and
+    /// `revoked` what that revokes. [`StoreError::Conflict`] where something else is there, where what `entry` belongs to
+    /// or grants is not, or where the holders are others or have changed.
+    async fn save_entry(
+        &self,
+        entry: Entry,
+        expected: Option<u64>,
+        holders: Vec<Client>,
+        revoked: Vec<Revocation>,
+        change: Change,
+    ) -> Result<(), StoreError>;
+
+    /// Takes `entry` out, as it is. [`StoreError::Conflict`] where something else is there, or something still belongs to
+    /// it or holds it.
+    async fn delete_entry(&self, entry: Entry, change: Change) -> Result<(), StoreError>;
 }
 
 /// The records of signing keys.
@@ -136,9 +242,21 @@ pub trait AuditStore: std::fmt::Debug + Send + Sync {
     async fn refusals(&self, limit: usize) -> Result<Vec<RefusalRecord>, StoreError>;
 }
 
+/// Receipts of requests that are carried out once. The receipt itself comes with the change.
+#[async_trait::async_trait]
+pub trait ReceiptStore: std::fmt::Debug + Send + Sync {
+    /// The receipt of this name, if it matters at `now`.
+    async fn receipt(&self, name: &str, now: UnixTime) -> Result<Option<ReceiptRecord>, StoreError>;
+
+    /// Notes what the request was answered. Where it changed nothing the receipt is not there yet.
+    async fn note_answer(&self, receipt: Receipt, answer: ReplayedAnswer) -> Result<(), StoreError>;
+}
+
 /// The store: all of them, and what it keeps of itself.
 #[async_trait::async_trait]
-pub trait Store: ClientStore + RegistryStore + KeyStore + RevocationStore + UsageStore + AuditStore {
+pub trait Store:
+    ClientStore + RegistryStore + KeyStore + RevocationStore + UsageStore + AuditStore + ReceiptStore
+{
     /// A secret of this store's own, made with it: what cursors are signed with.
     async fn cursor_secret(&self) -> Result<Vec<u8>, StoreError>;
 

@@ -12,6 +12,7 @@ const RETRY_AFTER: &str = "1";
 #[cfg(test)]
 mod tests {
     use super::{oauth_error, problem::problem_response};
+    use crate::api::Level;
     use crate::crypto::entropy::SystemEntropy;
     use crate::id::RequestId;
     use crate::scope::Scope;
@@ -33,6 +34,12 @@ mod tests {
             Error::NotTheirToken,
             Error::TooManyRevoked { client_id: "c".to_owned(), most: 1 },
             Error::ScopeLost(Scope::parse("mintage:projects:read").unwrap()),
+            Error::BeyondCaller {
+                what: "granting this".to_owned(),
+                lacking: vec![(Scope::parse("mintage:keys:write").unwrap(), Level::Project)],
+            },
+            Error::Stale,
+            Error::KeyReused,
             Error::InvalidFields(vec![FieldError::new("name", "n")]),
             Error::NotFound { what: "client", name: "c".to_owned() },
             Error::Conflict("c".to_owned()),
@@ -53,6 +60,9 @@ mod tests {
                 | Error::NotTheirToken
                 | Error::TooManyRevoked { .. }
                 | Error::ScopeLost(_)
+                | Error::BeyondCaller { .. }
+                | Error::Stale
+                | Error::KeyReused
                 | Error::InvalidFields(_)
                 | Error::NotFound { .. }
                 | Error::Conflict(_)

@@ -35,6 +35,9 @@ pub(crate) fn oauth_error(error: &Error, request_id: RequestId) -> Response {
         | Error::TooManyRevoked { .. }
         | Error::AddressNotAllowed(_)
         | Error::ScopeLost(_)
+        | Error::BeyondCaller { .. }
+        | Error::Stale
+        | Error::KeyReused
         | Error::InvalidFields(_)
         | Error::NotFound { .. }
         | Error::Conflict(_)

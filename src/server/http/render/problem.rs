@@ -75,7 +75,16 @@ pub(crate) fn problem_response(error: &Error, request_id: RequestId, errors_base
             header = HeaderValue::try_from(challenge::basic()).ok().map(|value| (WWW_AUTHENTICATE, value));
         }
         Error::Unavailable(_) => header = Some((RETRY_AFTER, HeaderValue::from_static(super::RETRY_AFTER))),
+        Error::BeyondCaller { lacking, .. } => {
+            let lacking: Vec<_> = lacking
+                .iter()
+                .map(|(scope, level)| json!({ "scope": scope.as_str(), "level": level.as_str() }))
+                .collect();
+            problem = problem.with("lacking", json!(lacking));
+        }
         Error::Malformed(_)
+        | Error::Stale
+        | Error::KeyReused
         | Error::UnsupportedGrantType
         | Error::InvalidScope(_)
         | Error::InvalidTarget(_)

@@ -1,9 +1,10 @@
 //! Clients: registering, showing, changing, revoking, deleting.
 
 pub(super) mod fields;
+mod find;
 mod patch;
 mod retire;
-mod secrets;
+pub(super) mod secrets;
 
 use serde_json::{Value, json};
 
@@ -13,25 +14,28 @@ use crate::clock::UnixTime;
 use crate::id::{ClientId, Generation};
 use crate::secret::ClientSecret;
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{Client, DEFAULT, Revocation, RevokedTarget};
+use crate::server::model::{Client, Revocation, RevokedTarget};
 use crate::server::store::{ABSENT, StoreError};
 
-use super::cursor::PageRequest;
-use super::{Caller, CatalogSnapshot, MAX_TRIES, Service};
+use super::entries::{Tagged, check_name};
+use super::{Caller, CatalogSnapshot, Grants, MAX_TRIES, Service};
 
-use fields::{allowlist, check_labels, check_name, check_text, grantable};
+use fields::{allowlist, check_labels, check_text, grantable, roles};
+pub use find::ClientFilter;
 use secrets::check_secret_ttl;
 
 /// What is said in the place of an id that is none.
 pub(super) const NO_SUCH_ID: &str = "with that client_id (its name will not do; `mintage client list` has both)";
 
 impl Service {
-    /// Registers a client and gives it a secret, which is in this answer alone.
+    /// Registers a client and gives it a secret, which is in this answer alone. Nobody registers one that holds more than
+    /// they do.
     ///
     /// # Errors
-    /// [`Error::InvalidFields`], [`Error::Conflict`] where the id is taken, or what the store says.
-    pub async fn create_client(&self, new: api::NewClient, caller: &Caller) -> Result<api::Client, Error> {
-        let (client, secret) = self.new_client(new)?;
+    /// [`Error::InvalidFields`], [`Error::BeyondCaller`], [`Error::Conflict`] where the id is taken, or what the store
+    /// says.
+    pub async fn create_client(&self, new: api::NewClient, caller: &Caller) -> Result<Tagged<api::Client>, Error> {
+        let (client, secret) = self.new_client(new, caller)?;
         self.add_client(client, &secret, caller).await
     }
 
@@ -40,20 +44,24 @@ impl Service {
         client: Client,
         secret: &ClientSecret,
         caller: &Caller,
-    ) -> Result<api::Client, Error> {
+    ) -> Result<Tagged<api::Client>, Error> {
         let mut shown = client.shown(|_| None);
         let (id, place) = (client.client_id.as_str(), Some(client.place()));
         let change = self.change(caller, "client.create", id, place, Value::Null, json!(shown));
         self.store.save_client(client.clone(), ABSENT, Vec::new(), change).await.map_err(|error| match error {
-            StoreError::Conflict => Error::Conflict(format!("there is a client {} already", client.client_id)),
+            StoreError::Conflict => Error::Conflict(format!(
+                "there is a client {} already, or its project or one of its scopes or roles was just taken away",
+                client.client_id
+            )),
             other => other.into(),
         })?;
+        shown.effective_scopes = Some(self.effective_scopes(&client));
         shown.client_secret = Some(secret.reveal().to_owned());
-        Ok(shown)
+        Ok(Tagged { tag: client.tag(), value: shown })
     }
 
     /// A client as it is asked for, checked, with its first secret.
-    pub(super) fn new_client(&self, new: api::NewClient) -> Result<(Client, ClientSecret), Error> {
+    pub(super) fn new_client(&self, new: api::NewClient, caller: &Caller) -> Result<(Client, ClientSecret), Error> {
         let mut errors = Vec::new();
         let client_id = match &new.client_id {
             None => ClientId::generate(&*self.entropy)?,
@@ -70,22 +78,37 @@ impl Service {
         check_text("description", &new.description, &mut errors);
         check_text("owner", &new.owner, &mut errors);
         check_labels(&new.labels, &mut errors);
-        let scopes = grantable(&new.scopes, &self.catalog.now(), &mut errors);
+        let place = self.project_for(new.organization.as_deref(), new.project.as_deref(), caller);
+        let place = place.unwrap_or_else(|error| {
+            errors.push(error);
+            caller.home()
+        });
+        let (scopes, roles) = {
+            let catalog = self.catalog.now();
+            let organization = &place.organization;
+            let scopes = grantable(&new.scopes, organization, &catalog, &mut errors);
+            (scopes, roles(&new.roles, organization, &catalog, &mut errors))
+        };
         let ip_allowlist = allowlist(&new.ip_allowlist, &mut errors);
         self.check_ttl(new.token_ttl, "token_ttl", &mut errors);
         check_secret_ttl(new.secret_ttl, &mut errors);
+        let secret_ttl = self.secret_rules(&place).life(new.secret_ttl).unwrap_or_else(|error| {
+            errors.push(error);
+            None
+        });
         if !errors.is_empty() {
             return Err(Error::InvalidFields(errors));
         }
         let now = self.clock.now();
-        let (record, secret) = self.new_secret(new.environment, new.secret_ttl, now)?;
+        let (record, secret) = self.new_secret(new.environment, secret_ttl, now)?;
         let client = Client {
             client_id,
             name: new.name,
-            organization: DEFAULT.to_owned(),
-            project: DEFAULT.to_owned(),
+            organization: place.organization,
+            project: place.project.unwrap_or_default(),
             environment: new.environment,
             scopes,
+            roles,
             ip_allowlist,
             token_ttl: new.token_ttl,
             status: ClientStatus::Active,
@@ -98,6 +121,7 @@ impl Service {
             updated_at: now,
             revision: ABSENT + 1,
         };
+        caller.check_gives("registering this client", &Grants::of_client(&client, &self.catalog.now()))?;
         Ok((client, secret))
     }
 
@@ -105,40 +129,34 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], or what the store says.
-    pub async fn client(&self, id: &str) -> Result<api::Client, Error> {
-        let client = self.existing(id).await?;
-        Ok(self.shown(std::slice::from_ref(&client)).await?.remove(0))
+    pub async fn client(&self, id: &str, caller: &Caller) -> Result<Tagged<api::Client>, Error> {
+        self.show(self.existing(id, caller).await?).await
     }
 
-    /// A page of the clients, in order of their ids.
-    ///
-    /// # Errors
-    /// [`Error::InvalidFields`] for a bad limit or cursor, or what the store says.
-    pub async fn list_clients(&self, page: &PageRequest) -> Result<api::Page<api::Client>, Error> {
-        let (after, limit) = self.cursors.start("clients", page)?;
-        let after = after.and_then(|after| ClientId::parse(&after).ok());
-        let mut clients = self.store.clients(after.as_ref(), limit + 1).await?;
-        let more = clients.len() > limit;
-        clients.truncate(limit);
-        let next_cursor =
-            clients.last().filter(|_| more).map(|last| self.cursors.seal("clients", last.client_id.as_str()));
-        Ok(api::Page { items: self.shown(&clients).await?, next_cursor })
+    /// A client as it is shown, with the last uses of its secrets.
+    async fn show(&self, client: Client) -> Result<Tagged<api::Client>, Error> {
+        let value = self.shown(std::slice::from_ref(&client)).await?.remove(0);
+        Ok(Tagged { tag: client.tag(), value })
     }
 
     async fn shown(&self, clients: &[Client]) -> Result<Vec<api::Client>, Error> {
         let ids = clients.iter().flat_map(|c| c.secrets.iter().map(|s| s.id.clone())).collect();
         let uses = self.last_uses(ids).await?;
-        Ok(clients.iter().map(|client| client.shown(|secret| uses.get(secret).copied())).collect())
+        let shown = |client: &Client| api::Client {
+            effective_scopes: Some(self.effective_scopes(client)),
+            ..client.shown(|secret| uses.get(secret).copied())
+        };
+        Ok(clients.iter().map(shown).collect())
     }
 
     /// Deletes a client, and cuts off every token it holds. It introspects for no API any more: who gets its id later
     /// inherits nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or what the store says.
+    /// [`Error::NotFound`], [`Error::BeyondCaller`], [`Error::Stale`], or what the store says.
     pub async fn delete_client(&self, id: &str, caller: &Caller) -> Result<(), Error> {
         for _ in 0..MAX_TRIES {
-            let client = self.existing(id).await?;
+            let client = self.changeable(id, caller).await?;
             let until = self.clock.now().plus(self.longest_token());
             let revoked: Vec<_> = client.generations().map(|g| revocation(g, until)).collect();
             let (place, was) = (Some(client.place()), json!(client.shown(|_| None)));
@@ -148,7 +166,9 @@ impl Service {
             self.settle(&done, revoked);
             match done {
                 Ok(apis) => {
-                    self.catalog.add(apis);
+                    if !apis.is_empty() {
+                        self.refresh_catalog().await;
+                    }
                     return Ok(());
                 }
                 Err(StoreError::Conflict) => {}
@@ -158,11 +178,21 @@ impl Service {
         Err(StoreError::Conflict.into())
     }
 
-    async fn existing(&self, id: &str) -> Result<Client, Error> {
+    /// The client of this id, if the caller reaches it: what they do not reach is not there.
+    async fn existing(&self, id: &str, caller: &Caller) -> Result<Client, Error> {
         // What is not an id is not repeated: people paste secrets there.
-        let absent = |name: &str| Error::NotFound { what: "client", name: name.to_owned() };
-        let parsed = ClientId::parse(id).map_err(|_| absent(NO_SUCH_ID))?;
-        self.store.client(&parsed).await?.ok_or_else(|| absent(NO_SUCH_ID))
+        let absent = || Error::NotFound { what: "client", name: NO_SUCH_ID.to_owned() };
+        let parsed = ClientId::parse(id).map_err(|_| absent())?;
+        let found = self.store.client(&parsed).await?;
+        found.filter(|client| caller.reaches(&client.place())).ok_or_else(absent)
+    }
+
+    /// The client of this id, if it is what the caller has seen, and holds no more than they do.
+    async fn changeable(&self, id: &str, caller: &Caller) -> Result<Client, Error> {
+        let client = self.existing(id, caller).await?;
+        caller.check_tag(&client.tag())?;
+        caller.check_holds("changing this client", &Grants::of_client(&client, &self.catalog.now()))?;
+        Ok(client)
     }
 
     /// Changes a client, on its newest revision, until nobody else was faster. `change` gives what it revokes.
@@ -174,7 +204,7 @@ impl Service {
         mut change: impl FnMut(&mut Client, UnixTime) -> Result<Vec<Revocation>, Error>,
     ) -> Result<Client, Error> {
         for _ in 0..MAX_TRIES {
-            let before = self.existing(id).await?;
+            let before = self.changeable(id, caller).await?;
             if let Some(client) = self.change_from(&before, action, caller, &mut change).await? {
                 return Ok(client);
             }
@@ -182,7 +212,8 @@ impl Service {
         Err(StoreError::Conflict.into())
     }
 
-    /// Changes a client that is still what it was `before`; none where somebody else was faster.
+    /// Changes a client that is still what it was `before`; none where somebody else was faster. Nobody gives it more
+    /// than they hold.
     async fn change_from(
         &self,
         before: &Client,
@@ -193,6 +224,7 @@ impl Service {
         let now = self.clock.now();
         let mut client = before.clone();
         let revoked = change(&mut client, now)?;
+        caller.check_gives("granting this", &gained(before, &client, &self.catalog.now()))?;
         client.updated_at = now;
         client.revision += 1;
         let (was, is) = (json!(before.shown(|_| None)), json!(client.shown(|_| None)));
@@ -208,7 +240,7 @@ impl Service {
     }
 
     /// Replaces every generation, and gives the old ones as revoked.
-    fn cut_off(&self, client: &mut Client, now: UnixTime) -> Result<Vec<Revocation>, Error> {
+    pub(super) fn cut_off(&self, client: &mut Client, now: UnixTime) -> Result<Vec<Revocation>, Error> {
         let until = now.plus(self.longest_token());
         let revoked = client.generations().map(|g| revocation(g, until)).collect();
         client.past_generations.clear();
@@ -217,6 +249,14 @@ impl Service {
         }
         Ok(revoked)
     }
+}
+
+/// What `after` is granted and `before` was not.
+fn gained(before: &Client, after: &Client, catalog: &CatalogSnapshot) -> Grants {
+    let mut new = after.clone();
+    new.scopes = after.scopes.iter().filter(|scope| !before.scopes.contains(scope.as_str())).cloned().collect();
+    new.roles.retain(|role| !before.roles.contains(role));
+    Grants::of_client(&new, catalog)
 }
 
 fn revocation(generation: &Generation, until: UnixTime) -> Revocation {

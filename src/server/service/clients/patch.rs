@@ -7,8 +7,8 @@ use crate::api::ClientStatus;
 use crate::server::error::Error;
 use crate::server::model::Client;
 
-use super::fields::{allowlist, check_labels, check_name, check_text, grantable};
-use super::{Caller, Service};
+use super::fields::{allowlist, check_labels, check_text, grantable, roles};
+use super::{Caller, CatalogSnapshot, Service, Tagged, check_name};
 
 impl Service {
     /// Changes a client as the merge patch says (RFC 7396). Disabling it, taking a scope away and narrowing its
@@ -23,13 +23,15 @@ impl Service {
         patch: &api::ClientPatch,
         keep_tokens: bool,
         caller: &Caller,
-    ) -> Result<api::Client, Error> {
+    ) -> Result<Tagged<api::Client>, Error> {
         if keep_tokens && patch.status == Some(ClientStatus::Disabled) {
             let detail = "a client that is disabled keeps no tokens; leave keep_tokens out";
             return Err(Error::field("keep_tokens", detail));
         }
         if *patch == api::ClientPatch::default() {
-            return self.client(id).await;
+            let client = self.existing(id, caller).await?;
+            caller.check_tag(&client.tag())?;
+            return self.show(client).await;
         }
         self.patch_client(id, patch, keep_tokens, action(patch), caller).await
     }
@@ -44,7 +46,7 @@ impl Service {
         status: ClientStatus,
         action: &'static str,
         caller: &Caller,
-    ) -> Result<api::Client, Error> {
+    ) -> Result<Tagged<api::Client>, Error> {
         let patch = api::ClientPatch { status: Some(status), ..api::ClientPatch::default() };
         self.patch_client(id, &patch, false, action, caller).await
     }
@@ -56,20 +58,20 @@ impl Service {
         keep_tokens: bool,
         action: &'static str,
         caller: &Caller,
-    ) -> Result<api::Client, Error> {
+    ) -> Result<Tagged<api::Client>, Error> {
         let client = self
             .change_client(id, action, caller, |client, now| {
                 let before = client.clone();
                 self.apply(patch, client)?;
                 let disabled = patch.status == Some(ClientStatus::Disabled);
-                if disabled || (is_narrower(client, &before) && !keep_tokens) {
+                if disabled || (is_narrower(client, &before, &self.catalog.now()) && !keep_tokens) {
                     self.cut_off(client, now)
                 } else {
                     Ok(Vec::new())
                 }
             })
             .await?;
-        Ok(self.shown(std::slice::from_ref(&client)).await?.remove(0))
+        self.show(client).await
     }
 
     /// Checks what the patch names, and puts it in.
@@ -92,7 +94,10 @@ impl Service {
             check_labels(&client.labels, &mut errors);
         }
         if let Some(scopes) = &patch.scopes {
-            client.scopes = grantable(scopes, &self.catalog.now(), &mut errors);
+            client.scopes = grantable(scopes, &client.organization, &self.catalog.now(), &mut errors);
+        }
+        if let Some(names) = &patch.roles {
+            client.roles = roles(names, &client.organization, &self.catalog.now(), &mut errors);
         }
         if let Some(entries) = &patch.ip_allowlist {
             client.ip_allowlist = allowlist(entries, &mut errors);
@@ -121,8 +126,9 @@ fn action(patch: &api::ClientPatch) -> &'static str {
 }
 
 /// Whether a token that `before` could have got says more than `client` may.
-fn is_narrower(client: &Client, before: &Client) -> bool {
-    let scope_taken = before.scopes.iter().any(|scope| !client.scopes.contains(scope.as_str()));
+fn is_narrower(client: &Client, before: &Client, catalog: &CatalogSnapshot) -> bool {
+    let (held, left) = (catalog.scopes_of(before), catalog.scopes_of(client));
+    let scope_taken = held.iter().any(|scope| !left.contains(scope.as_str()));
     scope_taken || !client.ip_allowlist.admits_all_of(&before.ip_allowlist)
 }
 

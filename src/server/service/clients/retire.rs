@@ -9,7 +9,7 @@ use crate::server::error::Error;
 use crate::server::model::{SecretRecord, SecretUse};
 use crate::server::store::StoreError;
 
-use super::{Caller, MAX_TRIES, Service};
+use super::{Caller, MAX_TRIES, Service, Tagged};
 
 impl Service {
     /// Takes every secret but the newest out at once; their tokens live on until they expire. Refused, unless forced,
@@ -23,16 +23,16 @@ impl Service {
         id: &str,
         how: &api::RetireSecrets,
         caller: &Caller,
-    ) -> Result<api::Client, Error> {
+    ) -> Result<Tagged<api::Client>, Error> {
         // What is promised: a use that was answered before this request came counts, whether it is written or waits in
         // memory, and so does a secret that is made meanwhile, since each revision is looked at anew. A use between the
         // look and the change does not: no token waits for the store, so there is always a moment that is too late. Its
         // token lives on like the others, and the next one is refused. Who renews by the hour has been seen long before.
         for _ in 0..MAX_TRIES {
-            let before = self.existing(id).await?;
+            let before = self.changeable(id, caller).await?;
             let now = self.clock.now();
             if before.secrets.iter().filter(|secret| secret.is_live(now)).count() < 2 {
-                return Ok(self.shown(std::slice::from_ref(&before)).await?.remove(0));
+                return self.show(before).await;
             }
             let uses = self.last_uses(before.secrets.iter().map(|secret| secret.id.clone()).collect()).await?;
             let changed = self.change_from(&before, "client.secret.retire", caller, |client, now| {
@@ -48,7 +48,7 @@ impl Service {
                 Ok(Vec::new())
             });
             if let Some(client) = changed.await? {
-                return Ok(self.shown(std::slice::from_ref(&client)).await?.remove(0));
+                return self.show(client).await;
             }
         }
         Err(StoreError::Conflict.into())

@@ -9,10 +9,10 @@ use crate::secret::{ClientSecret, Environment};
 use crate::server::error::{Error, FieldError};
 use crate::server::model::{Client, MAX_SECRETS, PastGeneration, SecretRecord};
 
-use super::{Caller, Service, revocation};
+use super::{Caller, Service, Tagged, revocation};
 
 /// The longest that a secret can be told to live: ten years.
-const MAX_SECRET_TTL: u64 = 10 * 366 * 24 * 3600;
+pub(in super::super) const MAX_SECRET_TTL: u64 = 10 * 366 * 24 * 3600;
 /// What is said in the place of the id of a secret: people paste secrets there.
 const NO_SUCH_SECRET: &str = "of that id at this client; `mintage client show` has them";
 
@@ -39,7 +39,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Conflict`] where the client has as many as it can, or what the store says.
-    pub async fn add_secret(&self, id: &str, new: &api::NewSecret, caller: &Caller) -> Result<api::Client, Error> {
+    pub async fn add_secret(
+        &self,
+        id: &str,
+        new: &api::NewSecret,
+        caller: &Caller,
+    ) -> Result<Tagged<api::Client>, Error> {
         let mut errors = Vec::new();
         check_secret_ttl(new.secret_ttl, &mut errors);
         if new.overlap.is_some_and(|overlap| overlap > MAX_SECRET_TTL) {
@@ -64,14 +69,16 @@ impl Service {
                          end them now with an overlap of 0, or wait until one has ended"
                     )));
                 }
-                let (record, secret) = self.new_secret(client.environment, new.secret_ttl, now)?;
+                let rules = self.secret_rules(&client.place());
+                let life = rules.life(new.secret_ttl).map_err(|error| Error::InvalidFields(vec![error]))?;
+                let (record, secret) = self.new_secret(client.environment, life, now)?;
                 client.secrets.push(record);
                 made = Some(secret);
                 Ok(Vec::new())
             })
             .await?;
-        let mut shown = self.shown(std::slice::from_ref(&client)).await?.remove(0);
-        shown.client_secret = made.map(|secret| secret.reveal().to_owned());
+        let mut shown = self.show(client).await?;
+        shown.value.client_secret = made.map(|secret| secret.reveal().to_owned());
         Ok(shown)
     }
 
@@ -85,7 +92,7 @@ impl Service {
         secret_id: &str,
         cut_tokens: bool,
         caller: &Caller,
-    ) -> Result<api::Client, Error> {
+    ) -> Result<Tagged<api::Client>, Error> {
         let client = self
             .change_client(id, "client.secret.delete", caller, |client, now| {
                 let Some(secret) = client.secrets.iter_mut().find(|secret| secret.id == secret_id) else {
@@ -101,7 +108,7 @@ impl Service {
                 Ok(vec![revocation(&generation, now.plus(self.longest_token()))])
             })
             .await?;
-        Ok(self.shown(std::slice::from_ref(&client)).await?.remove(0))
+        self.show(client).await
     }
 
     /// Takes ended secrets out, but remembers their generations while tokens of theirs may live.

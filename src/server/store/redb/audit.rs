@@ -6,7 +6,7 @@ use crate::server::model::{AuditHead, Change, RefusalRecord};
 use crate::server::store::{AuditStore, StoreError};
 
 use super::tables::{AUDIT, AUDIT_HEAD, META, REFUSALS, decode, encode};
-use super::{RedbStore, unavailable};
+use super::{RedbStore, receipts, unavailable};
 
 /// Puts a change behind the end of the audit chain.
 pub(super) fn seal(transaction: &WriteTransaction, change: &Change) -> Result<(), StoreError> {
@@ -16,7 +16,7 @@ pub(super) fn seal(transaction: &WriteTransaction, change: &Change) -> Result<()
     let mut audit = transaction.open_table(AUDIT).map_err(unavailable)?;
     audit.insert(sealed.head.sequence, sealed.bytes.as_slice()).map_err(unavailable)?;
     meta.insert(AUDIT_HEAD, encode(&sealed.head)?.as_slice()).map_err(unavailable)?;
-    Ok(())
+    receipts::note(transaction, change)
 }
 
 fn audit_head(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<AuditHead, StoreError> {

@@ -1,25 +1,24 @@
 //! Clients, on redb's tables. Each verb looks before it writes.
 
-use std::ops::Bound;
-
-use redb::ReadableTable;
+use redb::{ReadableTable, WriteTransaction};
 
 use crate::id::ClientId;
-use crate::server::model::{Api, Change, Client, Revocation};
-use crate::server::store::{ABSENT, ClientStore, StoreError};
+use crate::server::model::{Api, Change, Client, Revocation, Role};
+use crate::server::store::{ABSENT, ClientSearch, ClientStore, FoundClients, StoreError};
 
 use super::audit::seal;
 use super::revocations::revoke;
 use super::tables::{CLIENTS, decode, encode};
 use super::usage::forget_uses;
-use super::{RedbStore, apis, unavailable};
+use super::{RedbStore, apis, find, index, registry, unavailable};
 
 /// The client that is there, if its revision is `expected`.
-fn client_of_revision(
-    clients: &impl ReadableTable<&'static str, &'static [u8]>,
+pub(super) fn of_revision(
+    transaction: &WriteTransaction,
     id: &ClientId,
     expected: u64,
 ) -> Result<Option<Client>, StoreError> {
+    let clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
     let found: Option<Client> = match clients.get(id.as_str()).map_err(unavailable)? {
         Some(bytes) => Some(decode("a client", bytes.value())?),
         None => None,
@@ -29,6 +28,45 @@ fn client_of_revision(
     } else {
         Err(StoreError::Conflict)
     }
+}
+
+/// Whether what a client is given is there: its project, and each scope and role that it did not have before.
+fn may_be(transaction: &WriteTransaction, before: Option<&Client>, client: &Client) -> Result<bool, StoreError> {
+    if before.is_none() && registry::project(transaction, &client.place())?.is_none() {
+        return Ok(false);
+    }
+    let new = client.scopes.iter().filter(|scope| !before.is_some_and(|before| before.scopes.contains(scope.as_str())));
+    if !apis::define(transaction, new)? {
+        return Ok(false);
+    }
+    for role in client.roles.iter().filter(|role| !before.is_some_and(|before| before.roles.contains(*role))) {
+        let built_in = Role::built_in().iter().any(|known| known.name == *role);
+        if !built_in && registry::role(transaction, &client.organization, role)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Puts `after` in the place of `before`, with all that is kept of a client besides its record.
+pub(super) fn replace_client(
+    transaction: &WriteTransaction,
+    before: Option<&Client>,
+    after: Option<&Client>,
+) -> Result<(), StoreError> {
+    let mut clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
+    match (before, after) {
+        (_, Some(after)) => {
+            drop(clients.insert(after.client_id.as_str(), encode(after)?.as_slice()).map_err(unavailable)?)
+        }
+        (Some(before), None) => drop(clients.remove(before.client_id.as_str()).map_err(unavailable)?),
+        (None, None) => {}
+    }
+    drop(clients);
+    if let Some(before) = before {
+        forget_uses(transaction, before, after)?;
+    }
+    index::replace(transaction, before, after)
 }
 
 #[async_trait::async_trait]
@@ -43,15 +81,8 @@ impl ClientStore for RedbStore {
         .await
     }
 
-    async fn clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError> {
-        let after = after.cloned();
-        self.read(move |transaction| {
-            let clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
-            let start = after.as_ref().map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_str()));
-            let range = clients.range::<&str>((start, Bound::Unbounded)).map_err(unavailable)?;
-            range.take(limit).map(|entry| decode("a client", entry.map_err(unavailable)?.1.value())).collect()
-        })
-        .await
+    async fn find_clients(&self, search: ClientSearch) -> Result<FoundClients, StoreError> {
+        self.read(move |transaction| find::find(transaction, &search)).await
     }
 
     async fn save_client(
@@ -63,13 +94,11 @@ impl ClientStore for RedbStore {
     ) -> Result<(), StoreError> {
         self.writer
             .write(move |transaction| {
-                let mut clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
-                let before = client_of_revision(&clients, &client.client_id, expected)?;
-                let bytes = encode(&client)?;
-                clients.insert(client.client_id.as_str(), bytes.as_slice()).map_err(unavailable)?;
-                if let Some(before) = before {
-                    forget_uses(transaction, &before, Some(&client))?;
+                let before = of_revision(transaction, &client.client_id, expected)?;
+                if !may_be(transaction, before.as_ref(), &client)? {
+                    return Err(StoreError::Conflict);
                 }
+                replace_client(transaction, before.as_ref(), Some(&client))?;
                 revoke(transaction, &revoked)?;
                 seal(transaction, &change)
             })
@@ -86,12 +115,10 @@ impl ClientStore for RedbStore {
         let id = id.clone();
         self.writer
             .write(move |transaction| {
-                let mut clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
-                let Some(before) = client_of_revision(&clients, &id, expected)? else {
+                let Some(before) = of_revision(transaction, &id, expected)? else {
                     return Err(StoreError::Conflict);
                 };
-                clients.remove(id.as_str()).map_err(unavailable)?;
-                forget_uses(transaction, &before, None)?;
+                replace_client(transaction, Some(&before), None)?;
                 revoke(transaction, &revoked)?;
                 let apis = apis::forget_introspector(transaction, &id, &change)?;
                 seal(transaction, &change)?;

@@ -10,14 +10,11 @@ use std::time::Duration;
 use redb::{Database, DatabaseError, ReadableDatabase};
 
 use crate::clock::UnixTime;
-use crate::server::model::{AuditHead, DEFAULT, Project, SCHEMA_VERSION};
+use crate::server::model::{AuditHead, SCHEMA_VERSION};
 use crate::server::store::StoreError;
 
-use super::tables::{
-    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, META, PROJECTS, REFUSALS, REVOCATIONS, SCHEMA, SCOPES,
-    SECRET_USES, decode, encode,
-};
-use super::{answering_panics, builder, check, unavailable};
+use super::tables::{AUDIT_HEAD, CURSOR_SECRET, META, SCHEMA, decode, encode};
+use super::{answering_panics, builder, check, schema, unavailable};
 
 /// How often a store that seems to be in use is tried again, and how long apart.
 const MAX_TRIES: u32 = 10;
@@ -106,16 +103,16 @@ fn open(path: &Path) -> Result<Database, OpenError> {
         Err(TryLockError::Error(error)) => return Err(OpenError::io(path)(error)),
     }
     let incoherent = || OpenError::damaged(path, "its pages do not hang together");
-    let looked_over = answering_panics(|| check::look_over(file, schema))
+    let looked_over = answering_panics(|| check::look_over(file, schema_of))
         .ok_or_else(incoherent)?
         .map_err(|error| OpenError::of(path, error))?;
-    match looked_over {
+    let found = match looked_over {
         None => return Err(OpenError::damaged(path, "its pages do not match their checksums")),
         Some(Err(error)) => return Err(OpenError::damaged(path, error)),
         Some(Ok(None)) => return Err(OpenError::damaged(path, "it is a redb file, but not a store of mintage")),
-        Some(Ok(Some(SCHEMA_VERSION))) => {}
+        Some(Ok(Some(found @ schema::OLDEST..=SCHEMA_VERSION))) => found,
         Some(Ok(Some(found))) => return Err(OpenError::Schema { path: path.to_owned(), found }),
-    }
+    };
     let mut tries = 0;
     let database = loop {
         match answering_panics(|| builder().open(path)).ok_or_else(incoherent)? {
@@ -129,10 +126,21 @@ fn open(path: &Path) -> Result<Database, OpenError> {
         }
     };
     sweep(path, path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")))?;
+    if found < SCHEMA_VERSION {
+        upgrade(&database, found).map_err(|error| OpenError::damaged(path, error))?;
+        tracing::info!(from = found, to = SCHEMA_VERSION, "the store was brought to a newer schema");
+    }
     Ok(database)
 }
 
-fn schema(database: &Database) -> Result<Option<u32>, StoreError> {
+fn upgrade(database: &Database, found: u32) -> Result<(), StoreError> {
+    let mut transaction = database.begin_write().map_err(unavailable)?;
+    transaction.set_quick_repair(true);
+    schema::upgrade(&transaction, found)?;
+    transaction.commit().map_err(unavailable)
+}
+
+fn schema_of(database: &Database) -> Result<Option<u32>, StoreError> {
     let transaction = database.begin_read().map_err(unavailable)?;
     let meta = match transaction.open_table(META) {
         Ok(meta) => meta,
@@ -207,23 +215,8 @@ fn initialize(database: &Database, seed: [u8; 32], now: UnixTime) -> Result<(), 
         meta.insert(SCHEMA, encode(&SCHEMA_VERSION)?.as_slice()).map_err(unavailable)?;
         meta.insert(AUDIT_HEAD, encode(&AuditHead::default())?.as_slice()).map_err(unavailable)?;
         meta.insert(CURSOR_SECRET, seed.as_slice()).map_err(unavailable)?;
-        let mut projects = transaction.open_table(PROJECTS).map_err(unavailable)?;
-        let project = Project {
-            id: DEFAULT.to_owned(),
-            organization: DEFAULT.to_owned(),
-            name: "Default".to_owned(),
-            created_at: now,
-        };
-        projects.insert((DEFAULT, DEFAULT), encode(&project)?.as_slice()).map_err(unavailable)?;
-        // So that no reader finds a table missing.
-        transaction.open_table(CLIENTS).map_err(unavailable)?;
-        transaction.open_table(SECRET_USES).map_err(unavailable)?;
-        transaction.open_table(APIS).map_err(unavailable)?;
-        transaction.open_table(SCOPES).map_err(unavailable)?;
-        transaction.open_table(KEYS).map_err(unavailable)?;
-        transaction.open_table(REVOCATIONS).map_err(unavailable)?;
-        transaction.open_table(AUDIT).map_err(unavailable)?;
-        transaction.open_table(REFUSALS).map_err(unavailable)?;
     }
+    schema::make_tables(&transaction)?;
+    schema::make_defaults(&transaction, now)?;
     transaction.commit().map_err(unavailable)
 }

@@ -8,7 +8,7 @@ use crate::server::store::{RevocationStore, StoreError};
 
 use super::audit::seal;
 use super::tables::REVOCATIONS;
-use super::{RedbStore, unavailable};
+use super::{RedbStore, receipts, unavailable};
 
 const TOKEN: &str = "jti";
 const GENERATION: &str = "generation";
@@ -109,6 +109,8 @@ impl RevocationStore for RedbStore {
     }
 
     async fn purge(&self, now: UnixTime) -> Result<usize, StoreError> {
-        self.writer.write(move |transaction| purge_revocations(transaction, now)).await
+        self.writer
+            .write(move |transaction| Ok(purge_revocations(transaction, now)? + receipts::purge(transaction, now)?))
+            .await
     }
 }

@@ -8,6 +8,16 @@ use crate::server::store::StoreError;
 
 /// `schema`, `revisions` and the like.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// What clients can be looked for by: kind, value and `client_id`.
+pub(super) const CLIENT_INDEX: TableDefinition<'_, (&str, &str, &str), ()> = TableDefinition::new("client_index");
+/// By identifier.
+pub(super) const ORGANIZATIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("organizations");
+/// By organization and name.
+pub(super) const ROLES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("roles");
+/// By the name of the request that was carried out.
+pub(super) const RECEIPTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("receipts");
+/// By the moment until which a receipt is kept, and its name.
+pub(super) const RECEIPT_ENDS: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("receipt_ends");
 /// By `client_id`.
 pub(super) const CLIENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("clients");
 /// By the id of the secret.

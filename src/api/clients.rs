@@ -1,0 +1,163 @@
+//! Clients.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Rfc3339;
+use crate::secret::Environment;
+
+use super::{Level, Secret, member};
+
+/// Whether a client may authenticate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientStatus {
+    /// It may.
+    #[default]
+    Active,
+    /// It may not.
+    Disabled,
+}
+
+impl ClientStatus {
+    /// Its word in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// A client that is to be registered.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewClient {
+    /// What people call it.
+    pub name: String,
+    /// Its identifier; made if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// Its organization; the caller's if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// Its project; the caller's if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// `live` if left out.
+    #[serde(default)]
+    pub environment: Environment,
+    /// The scopes it is granted.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The roles it is granted.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// The addresses it may come from; any if empty.
+    #[serde(default)]
+    pub ip_allowlist: Vec<String>,
+    /// How long its tokens live at most, in whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_ttl: Option<u64>,
+    /// How long its first secret lives, in whole seconds; for ever if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ttl: Option<u64>,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// Who answers for it.
+    #[serde(default)]
+    pub owner: String,
+    /// For programs.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Client {
+    /// Its identifier.
+    pub client_id: String,
+    /// Its new secret, in the answer that made it and nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
+    /// What people call it.
+    pub name: String,
+    /// Its organization.
+    pub organization: String,
+    /// Its project.
+    pub project: String,
+    /// `live` or `test`.
+    pub environment: Environment,
+    /// The scopes it is granted.
+    pub scopes: Vec<String>,
+    /// The roles it is granted.
+    pub roles: Vec<String>,
+    /// All scopes that it may ask for, each with where it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_scopes: Option<Vec<EffectiveScope>>,
+    /// The addresses it may come from; any if empty.
+    pub ip_allowlist: Vec<String>,
+    /// How long its tokens live at most, in whole seconds.
+    pub token_ttl: Option<u64>,
+    /// Whether it may authenticate.
+    pub status: ClientStatus,
+    /// Its secrets.
+    pub secrets: Vec<Secret>,
+    /// For people.
+    pub description: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// For programs.
+    pub labels: BTreeMap<String, String>,
+    /// When it was registered.
+    pub created_at: Rfc3339,
+    /// When it was last changed.
+    pub updated_at: Rfc3339,
+}
+
+/// A change to a client (RFC 7396 merge patch): what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientPatch {
+    /// What people call it.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether it may authenticate.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub status: Option<ClientStatus>,
+    /// All scopes that it is granted.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// All roles that it is granted.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    /// All addresses that it may come from; any if empty.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub ip_allowlist: Option<Vec<String>>,
+    /// How long its tokens live at most, in whole seconds; null takes the limit away.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub token_ttl: Option<Option<u64>>,
+    /// For people; null empties it.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub description: Option<Option<String>>,
+    /// Who answers for it; null empties it.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Option<String>>,
+    /// For programs; null takes a label away, or all of them.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Option<BTreeMap<String, Option<String>>>>,
+}
+
+/// A scope that a client may ask for, and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectiveScope {
+    /// It.
+    pub scope: String,
+    /// Where it comes from: `granted`, or `role:` and the name of a role; every one of them.
+    pub from: Vec<String>,
+    /// How far it reaches on Mintage's own routes; null for a scope of another API.
+    pub level: Option<Level>,
+}

@@ -1,0 +1,178 @@
+//! Organizations, projects and roles.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Rfc3339;
+
+use super::member;
+
+/// How long secrets may live, and when their end is announced. Where an organization and its project both say something,
+/// the shorter life and the earlier warning hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretPolicy {
+    /// How long a secret lives at most, in whole seconds; for ever if null. One that is made without a life of its own
+    /// gets this one.
+    pub max_ttl: Option<u64>,
+    /// How long before its end a secret is listed as ending, in whole seconds; 14 days if null.
+    pub warn_before: Option<u64>,
+}
+
+/// A change to a policy (RFC 7396 merge patch): what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretPolicyPatch {
+    /// How long a secret lives at most, in whole seconds; null takes the limit away.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub max_ttl: Option<Option<u64>>,
+    /// How long before its end a secret is listed as ending, in whole seconds; null is 14 days.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub warn_before: Option<Option<u64>>,
+}
+
+/// An organization that is to be made.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrganization {
+    /// Its identifier: 1 to 64 of the characters A-Z a-z 0-9 . _ -
+    pub id: String,
+    /// What people call it; its identifier if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How long the secrets of its clients may live.
+    #[serde(default)]
+    pub secret_policy: SecretPolicy,
+}
+
+/// A change to an organization (RFC 7396 merge patch): what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OrganizationPatch {
+    /// What people call it.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How long the secrets of its clients may live; null takes both limits away.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub secret_policy: Option<Option<SecretPolicyPatch>>,
+}
+
+/// An organization, which holds projects.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Organization {
+    /// Its identifier.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// How long the secrets of its clients may live.
+    pub secret_policy: SecretPolicy,
+    /// When it was made.
+    pub created_at: Rfc3339,
+}
+
+/// A project that is to be made.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewProject {
+    /// Its identifier, unique within its organization: 1 to 64 of the characters A-Z a-z 0-9 . _ -
+    pub id: String,
+    /// Its organization; the caller's if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// What people call it; its identifier if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How long the secrets of its clients may live.
+    #[serde(default)]
+    pub secret_policy: SecretPolicy,
+}
+
+/// A change to a project (RFC 7396 merge patch): what is left out stays.
+pub type ProjectPatch = OrganizationPatch;
+
+/// A project, which holds clients.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Project {
+    /// Its identifier, unique within its organization.
+    pub id: String,
+    /// Its organization.
+    pub organization: String,
+    /// What people call it.
+    pub name: String,
+    /// How long the secrets of its clients may live.
+    pub secret_policy: SecretPolicy,
+    /// When it was made.
+    pub created_at: Rfc3339,
+}
+
+/// How far what a role grants reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The project of the client that holds it.
+    #[default]
+    Project,
+    /// All projects of that client's organization.
+    Organization,
+}
+
+impl Level {
+    /// Its word in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Organization => "organization",
+        }
+    }
+}
+
+/// A role that is to be defined.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRole {
+    /// Its name, unique within its organization: 1 to 64 of the characters A-Z a-z 0-9 . _ -
+    pub name: String,
+    /// Its organization; the caller's if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// How far it reaches.
+    #[serde(default)]
+    pub level: Level,
+    /// The scopes it grants.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// A change to a role (RFC 7396 merge patch): what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RolePatch {
+    /// All scopes that it grants.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// For people; null empties it.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    pub description: Option<Option<String>>,
+}
+
+/// A role: a named set of scopes, expanded when a token is issued.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// Its organization; null for a built-in one, which all have.
+    pub organization: Option<String>,
+    /// How far it reaches.
+    pub level: Level,
+    /// The scopes it grants.
+    pub scopes: Vec<String>,
+    /// For people.
+    pub description: String,
+    /// Whether it exists from the start, and cannot be changed.
+    pub built_in: bool,
+    /// When it was defined; null for a built-in one.
+    pub created_at: Option<Rfc3339>,
+}

@@ -1,0 +1,87 @@
+//! What stands before operators' routes: on the public listener a guard that asks for the route's scope, on the admin
+//! socket nothing, since the file's mode is the guard.
+
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, patch, post};
+
+use crate::resource::RequireScopes;
+use crate::scope::{Scope, ScopeSet};
+
+use super::operator::Needed;
+use super::{App, idempotency};
+
+/// The listener that routes are made for.
+#[derive(Debug)]
+pub(super) struct Access<'a> {
+    app: &'a App,
+    public: bool,
+}
+
+/// A guard before a route: a good token for the issuer's audience, with `scope` if one is named.
+pub(super) fn guarded(app: &App, route: MethodRouter<App>, scope: Option<&str>) -> MethodRouter<App> {
+    let scopes = match scope.map(Scope::parse) {
+        None => RequireScopes::None,
+        Some(Ok(scope)) => RequireScopes::All([scope].into_iter().collect()),
+        // What cannot be named cannot be held.
+        Some(Err(_)) => RequireScopes::Any(ScopeSet::default()),
+    };
+    route.route_layer(app.guard.clone().scopes(scopes).layer())
+}
+
+/// Runs a request to its end although its caller may hang up: a change that the store has made has to reach what is
+/// kept at hand, too.
+pub(super) fn to_its_end(route: MethodRouter<App>) -> MethodRouter<App> {
+    route.route_layer(from_fn(run_to_end))
+}
+
+async fn run_to_end(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        // It panicked; the connection is all that is lost.
+        Err(_) => http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+impl<'a> Access<'a> {
+    /// To the public listener.
+    pub(super) fn public(app: &'a App) -> Self {
+        Self { app, public: true }
+    }
+
+    /// To the admin socket.
+    pub(super) fn local(app: &'a App) -> Self {
+        Self { app, public: false }
+    }
+
+    fn guarded(&self, route: MethodRouter<App>, scope: &str) -> MethodRouter<App> {
+        let route = match Scope::parse(scope) {
+            Ok(scope) => route.route_layer(axum::Extension(Needed(scope))),
+            Err(_) => route,
+        };
+        if self.public { guarded(self.app, route, Some(scope)) } else { route }
+    }
+
+    /// A route that looks at something.
+    pub(super) fn get<H: Handler<T, App>, T: 'static>(&self, handler: H, scope: &str) -> MethodRouter<App> {
+        self.guarded(get(handler), scope)
+    }
+
+    /// A route that makes something, or does something to it. With an `Idempotency-Key` it is done once.
+    pub(super) fn post<H: Handler<T, App>, T: 'static>(&self, handler: H, scope: &str) -> MethodRouter<App> {
+        let once = post(handler).route_layer(from_fn_with_state(self.app.clone(), idempotency::once));
+        to_its_end(self.guarded(once, scope))
+    }
+
+    /// A route that changes something.
+    pub(super) fn patch<H: Handler<T, App>, T: 'static>(&self, handler: H, scope: &str) -> MethodRouter<App> {
+        to_its_end(self.guarded(patch(handler), scope))
+    }
+
+    /// A route that takes something away.
+    pub(super) fn delete<H: Handler<T, App>, T: 'static>(&self, handler: H, scope: &str) -> MethodRouter<App> {
+        to_its_end(self.guarded(delete(handler), scope))
+    }
+}

@@ -1,0 +1,153 @@
+//! Requests that are carried out once: `Idempotency-Key` on every POST of an operator.
+//!
+//! The receipt is written in the transaction of the change itself, so that there is never one without the other; what was
+//! answered is added behind it. Requests with one key wait for each other.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::Value;
+
+use crate::server::error::Error;
+use crate::server::model::{Actor, Receipt, ReplayedAnswer};
+use crate::server::service::Caller;
+
+use super::App;
+use super::extract::{MAX_JSON, MaxJson, read_body};
+use super::operator::Operator;
+use super::render::Fault;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says of an answer that it is that of an earlier request.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// The longest key.
+const MAX_KEY: usize = 255;
+/// The most of an answer that is kept.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// The requests that are being carried out, by the names of their receipts.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl UnderWay {
+    fn turn(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(name.to_owned()).or_default())
+    }
+
+    fn over(&self, name: &str, turn: Arc<tokio::sync::Mutex<()>>) {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The map's own, and this one: nobody else waits.
+        if Arc::strong_count(&turn) <= 2 {
+            turns.remove(name);
+        }
+    }
+}
+
+/// Carries a request out once.
+pub(super) async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
+    match carry_out(&app, request, next).await {
+        Ok(response) => response,
+        Err(fault) => fault.into_response(),
+    }
+}
+
+async fn carry_out(app: &App, request: Request, next: Next) -> Result<Response, Fault> {
+    let Some(key) = key(&request).map_err(|error| Fault::new(app, error))? else { return Ok(next.run(request).await) };
+    let (mut parts, body) = request.into_parts();
+    let operator = Operator::from_request_parts(&mut parts, app).await?;
+    let most = parts.extensions.get::<MaxJson>().map_or(MAX_JSON, |most| most.0);
+    let body = read_body(body, most).await.map_err(operator.fault(app))?;
+    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    let receipt = app.service.receipt_for(&principal(&operator.0), &format!("POST {path}"), &key, &body);
+    let turn = app.under_way.turn(&receipt.name);
+    let answer = {
+        let _mine = turn.lock().await;
+        match app.service.replay(&receipt, &operator.0).await.map_err(operator.fault(app))? {
+            Some(answer) => Ok(replayed(answer)),
+            None => {
+                let mut first = operator.clone();
+                first.0.origin.receipt = Some(receipt.clone());
+                parts.extensions.insert(first);
+                let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+                noted(app, &receipt, response).await
+            }
+        }
+    };
+    app.under_way.over(&receipt.name, turn);
+    answer.map_err(operator.fault(app))
+}
+
+/// The key, if one is sent.
+fn key(request: &Request) -> Result<Option<String>, Error> {
+    let mut lines = request.headers().get_all(IDEMPOTENCY_KEY).iter();
+    let Some(line) = lines.next() else { return Ok(None) };
+    let good = lines.next().is_none()
+        && (1..=MAX_KEY).contains(&line.len())
+        && line.as_bytes().iter().all(|byte| (0x20..0x7f).contains(byte));
+    let text = line.to_str().ok().filter(|_| good);
+    text.map(|text| Some(text.to_owned())).ok_or_else(|| {
+        Error::Malformed(format!("Idempotency-Key has to be one line of 1 to {MAX_KEY} printable ASCII characters"))
+    })
+}
+
+/// Who asks, as far as receipts are concerned: a key is each principal's own.
+fn principal(caller: &Caller) -> String {
+    match &caller.origin.actor {
+        Actor::Admin { uid } => format!("uid {}", uid.map_or_else(|| "?".to_owned(), |uid| uid.to_string())),
+        Actor::Client { client_id } => format!("client {client_id}"),
+        Actor::System => "system".to_owned(),
+    }
+}
+
+/// Notes what the request was answered, if it was carried out. The first answer alone has the secret.
+async fn noted(app: &App, receipt: &Receipt, response: Response) -> Result<Response, Error> {
+    if !response.status().is_success() {
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, MAX_ANSWER)
+        .await
+        .map_err(|_| Error::Internal("an answer was too long to be kept".to_owned()))?;
+    let mut value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    omit_secrets(&mut value);
+    let tag = parts.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+    let answer = ReplayedAnswer { status: parts.status.as_u16(), tag, body: value };
+    app.service.note_answer(receipt, answer).await;
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// Takes out what is shown once, wherever it stands.
+fn omit_secrets(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            let shown = ["client_secret", "api_key"].map(|name| members.remove(name).is_some());
+            if shown.contains(&true) {
+                members.insert("secret_omitted".to_owned(), Value::Bool(true));
+            }
+            members.values_mut().for_each(omit_secrets);
+        }
+        Value::Array(items) => items.iter_mut().for_each(omit_secrets),
+        _ => {}
+    }
+}
+
+fn replayed(answer: ReplayedAnswer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let body = if answer.body.is_null() { Body::empty() } else { Body::from(answer.body.to_string()) };
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    if let Some(tag) = answer.tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
+        headers.insert(ETAG, tag);
+    }
+    response
+}

@@ -1,0 +1,151 @@
+//! Lists of clients, and what can be asked of them.
+
+use crate::api;
+use crate::api::ClientStatus;
+use crate::clock::{Rfc3339, UnixTime};
+use crate::secret::Environment;
+use crate::server::error::{Error, FieldError};
+use crate::server::service::cursor::PageRequest;
+use crate::server::store::{ClientSearch, NameIs};
+
+use super::{Caller, Service};
+
+/// Which clients are asked for. What is none is not asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientFilter {
+    /// Of this organization.
+    pub organization: Option<String>,
+    /// Of this project.
+    pub project: Option<String>,
+    /// Of this name; one that begins so, if it ends in `*`.
+    pub name: Option<String>,
+    /// Of this status.
+    pub status: Option<ClientStatus>,
+    /// Of this environment.
+    pub environment: Option<Environment>,
+    /// Granted this scope itself, and not by a role.
+    pub scope: Option<String>,
+    /// Granted this role.
+    pub role: Option<String>,
+    /// With a secret that ends before this.
+    pub expiring_before: Option<UnixTime>,
+    /// There since before this, and not used since.
+    pub unused_since: Option<UnixTime>,
+}
+
+impl ClientFilter {
+    /// Its members by the names that they have in a query.
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = Vec::new();
+        let mut push = |name, value: Option<String>| pairs.extend(value.map(|value| (name, value)));
+        push("organization", self.organization.clone());
+        push("project", self.project.clone());
+        push("name", self.name.clone());
+        push("status", self.status.map(|status| status.as_str().to_owned()));
+        push("environment", self.environment.map(|environment| environment.to_string()));
+        push("scope", self.scope.clone());
+        push("role", self.role.clone());
+        push("expiring_before", self.expiring_before.map(|at| at.to_string()));
+        push("unused_since", self.unused_since.map(|at| at.to_string()));
+        pairs
+    }
+
+    /// Reads one member of a query. False where there is none of that name.
+    ///
+    /// # Errors
+    /// [`FieldError`].
+    pub fn read(&mut self, name: &str, value: &str) -> Result<bool, FieldError> {
+        let moment = || {
+            let read: Result<Rfc3339, _> = serde_json::from_value(value.into());
+            read.map(|at| Some(at.0)).map_err(|_| {
+                FieldError::new(name, "it has to be a time as RFC 3339 has it, such as 2026-01-31T00:00:00Z")
+            })
+        };
+        match name {
+            "organization" => self.organization = Some(value.to_owned()),
+            "project" => self.project = Some(value.to_owned()),
+            "name" => self.name = Some(value.to_owned()),
+            "scope" => self.scope = Some(value.to_owned()),
+            "role" => self.role = Some(value.to_owned()),
+            "status" => {
+                let status = [ClientStatus::Active, ClientStatus::Disabled].into_iter().find(|s| s.as_str() == value);
+                self.status = Some(status.ok_or_else(|| FieldError::new(name, "it has to be active or disabled"))?);
+            }
+            "environment" => {
+                let environment = [Environment::Live, Environment::Test].into_iter().find(|e| e.as_str() == value);
+                self.environment = Some(environment.ok_or_else(|| FieldError::new(name, "it has to be live or test"))?);
+            }
+            "expiring_before" => self.expiring_before = moment()?,
+            "unused_since" => self.unused_since = moment()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The names that a query can have.
+    pub const NAMES: [&str; 9] = [
+        "organization",
+        "project",
+        "name",
+        "status",
+        "environment",
+        "scope",
+        "role",
+        "expiring_before",
+        "unused_since",
+    ];
+
+    fn search(self) -> ClientSearch {
+        let name = self.name.map(|name| match name.strip_suffix('*') {
+            Some(start) => NameIs::Beginning(start.to_owned()),
+            None => NameIs::Exactly(name),
+        });
+        ClientSearch {
+            organization: self.organization,
+            project: self.project,
+            name,
+            status: self.status,
+            environment: self.environment,
+            scope: self.scope,
+            role: self.role,
+            expiring_before: self.expiring_before,
+            unused_since: self.unused_since,
+            after: None,
+            limit: 0,
+        }
+    }
+}
+
+impl Service {
+    /// A page of the clients within reach that are asked for. It can be short, even empty, and yet not the last: how much
+    /// is read for one is bounded.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] for a bad limit or cursor, or what the store says.
+    pub async fn list_clients(
+        &self,
+        mut filter: ClientFilter,
+        page: &PageRequest,
+        caller: &Caller,
+    ) -> Result<api::Page<api::Client>, Error> {
+        let pairs = filter.pairs();
+        let list = format!("clients {}", serde_json::to_string(&pairs).unwrap_or_default());
+        let (after, limit) = self.cursors.start(&list, page)?;
+        if let Some(bounds) = caller.bounds() {
+            let within = |own: &Option<String>, bound: &str| own.as_deref().is_none_or(|own| own == bound);
+            let reached = within(&filter.organization, &bounds.organization)
+                && bounds.project.as_deref().is_none_or(|project| within(&filter.project, project));
+            if !reached {
+                return Ok(api::Page { items: Vec::new(), next_cursor: None });
+            }
+            filter.organization = Some(bounds.organization);
+            filter.project = bounds.project.or(filter.project);
+        }
+        if filter.organization.is_none() && (filter.role.is_some() || filter.project.is_some()) {
+            filter.organization = Some(caller.home().organization);
+        }
+        let found = self.store.find_clients(ClientSearch { after, limit, ..filter.search() }).await?;
+        let next_cursor = found.next.map(|next| self.cursors.seal(&list, &next));
+        Ok(api::Page { items: self.shown(&found.clients).await?, next_cursor })
+    }
+}

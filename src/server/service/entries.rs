@@ -1,0 +1,101 @@
+//! What organizations, projects and roles have in common: names, policies, and how one is changed.
+
+use crate::api::{SecretPolicy, SecretPolicyPatch};
+use crate::server::error::{Error, FieldError};
+use crate::server::model::{Client, EntityTag, Revocation};
+use crate::server::store::{Entry, StoreError};
+
+use super::Service;
+use super::apis::MAX_TEXT;
+use super::clients::secrets::MAX_SECRET_TTL;
+
+/// The longest id of an organization or a project, and the longest name of a role.
+const MAX_ID: usize = 64;
+
+/// Something that is shown, and the tag of the record that it is shown from.
+#[derive(Clone, Debug)]
+pub struct Tagged<T> {
+    /// What a change can insist on having been made from.
+    pub tag: EntityTag,
+    /// As it is shown.
+    pub value: T,
+}
+
+/// The id of an organization or a project, or the name of a role.
+pub(super) fn check_id(field: &str, id: &str, errors: &mut Vec<FieldError>) {
+    let good = (1..=MAX_ID).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        // In a URL's path they mean this folder and the one above.
+        && !matches!(id, "." | "..");
+    if !good {
+        errors.push(FieldError::new(field, format!("1 to {MAX_ID} of the characters A-Z a-z 0-9 . _ -")));
+    }
+}
+
+/// What people call it: `name`, or else its id.
+pub(super) fn name_or(id: &str, name: Option<String>, errors: &mut Vec<FieldError>) -> String {
+    let name = name.unwrap_or_else(|| id.to_owned());
+    check_name(&name, errors);
+    name
+}
+
+/// What people call it.
+pub(super) fn check_name(name: &str, errors: &mut Vec<FieldError>) {
+    if name.trim().is_empty() || name.len() > MAX_TEXT {
+        errors.push(FieldError::new("name", format!("1 to {MAX_TEXT} bytes")));
+    }
+}
+
+/// A policy as it is to be.
+pub(super) fn check_policy(policy: &SecretPolicy, errors: &mut Vec<FieldError>) {
+    for (member, value) in [("max_ttl", policy.max_ttl), ("warn_before", policy.warn_before)] {
+        if value.is_some_and(|seconds| seconds == 0 || seconds > MAX_SECRET_TTL) {
+            errors.push(FieldError::new(format!("secret_policy.{member}"), format!("1 to {MAX_SECRET_TTL} seconds")));
+        }
+    }
+}
+
+/// A policy as the merge patch makes it (RFC 7396).
+pub(super) fn patched(policy: &SecretPolicy, patch: &Option<SecretPolicyPatch>) -> SecretPolicy {
+    let Some(patch) = patch else { return SecretPolicy::default() };
+    SecretPolicy {
+        max_ttl: patch.max_ttl.unwrap_or(policy.max_ttl),
+        warn_before: patch.warn_before.unwrap_or(policy.warn_before),
+    }
+}
+
+impl Service {
+    /// Saves an entry, and takes it in. False where somebody else was faster, or what it rests on is not there any more.
+    pub(super) async fn save_entry(
+        &self,
+        entry: Entry,
+        expected: Option<u64>,
+        (holders, revoked): (Vec<Client>, Vec<Revocation>),
+        change: crate::server::model::Change,
+    ) -> Result<bool, Error> {
+        let ids: Vec<_> = holders.iter().map(|holder| holder.client_id.clone()).collect();
+        let done = self.store.save_entry(entry, expected, holders, revoked.clone(), change).await;
+        for id in &ids {
+            self.clients.forget(id);
+        }
+        self.settle(&done, revoked);
+        self.refresh_catalog().await;
+        match done {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes an entry out. False where somebody else was faster, or something still belongs to it.
+    pub(super) async fn delete_entry(&self, entry: Entry, change: crate::server::model::Change) -> Result<bool, Error> {
+        let done = self.store.delete_entry(entry, change).await;
+        self.settle(&done, []);
+        self.refresh_catalog().await;
+        match done {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

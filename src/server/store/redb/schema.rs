@@ -1,0 +1,77 @@
+//! The tables of a store, and how one of an older schema becomes one of this.
+
+use redb::{ReadableTable, WriteTransaction};
+
+use crate::clock::UnixTime;
+use crate::server::model::{DEFAULT, Organization, Project, SCHEMA_VERSION};
+use crate::server::store::StoreError;
+
+use super::tables::{
+    APIS, AUDIT, CLIENT_INDEX, CLIENTS, KEYS, META, ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS, REFUSALS,
+    REVOCATIONS, ROLES, SCHEMA, SCOPES, SECRET_USES, decode, encode,
+};
+use super::{index, unavailable};
+
+/// The oldest schema that can be brought to this one.
+pub(super) const OLDEST: u32 = 1;
+
+/// Makes all tables that are not there, so that no reader finds one missing.
+pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(CLIENTS).map_err(unavailable)?;
+    transaction.open_table(CLIENT_INDEX).map_err(unavailable)?;
+    transaction.open_table(SECRET_USES).map_err(unavailable)?;
+    transaction.open_table(ORGANIZATIONS).map_err(unavailable)?;
+    transaction.open_table(PROJECTS).map_err(unavailable)?;
+    transaction.open_table(ROLES).map_err(unavailable)?;
+    transaction.open_table(APIS).map_err(unavailable)?;
+    transaction.open_table(SCOPES).map_err(unavailable)?;
+    transaction.open_table(KEYS).map_err(unavailable)?;
+    transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+    transaction.open_table(RECEIPTS).map_err(unavailable)?;
+    transaction.open_table(RECEIPT_ENDS).map_err(unavailable)?;
+    transaction.open_table(AUDIT).map_err(unavailable)?;
+    transaction.open_table(REFUSALS).map_err(unavailable)?;
+    Ok(())
+}
+
+/// Makes the organization and the project that exist from the start.
+pub(super) fn make_defaults(transaction: &WriteTransaction, now: UnixTime) -> Result<(), StoreError> {
+    let mut organizations = transaction.open_table(ORGANIZATIONS).map_err(unavailable)?;
+    let organization = Organization {
+        id: DEFAULT.to_owned(),
+        name: "Default".to_owned(),
+        secret_policy: Default::default(),
+        created_at: now,
+        revision: 1,
+    };
+    organizations.insert(DEFAULT, encode(&organization)?.as_slice()).map_err(unavailable)?;
+    let mut projects = transaction.open_table(PROJECTS).map_err(unavailable)?;
+    let project = Project {
+        id: DEFAULT.to_owned(),
+        organization: DEFAULT.to_owned(),
+        name: "Default".to_owned(),
+        secret_policy: Default::default(),
+        created_at: now,
+        revision: 1,
+    };
+    projects.insert((DEFAULT, DEFAULT), encode(&project)?.as_slice()).map_err(unavailable)?;
+    Ok(())
+}
+
+/// Brings a store of schema `found` to this one.
+pub(super) fn upgrade(transaction: &WriteTransaction, found: u32) -> Result<(), StoreError> {
+    make_tables(transaction)?;
+    if found < 2 {
+        // The only project was the one that exists from the start, and when that was made is kept.
+        let made = {
+            let projects = transaction.open_table(PROJECTS).map_err(unavailable)?;
+            let first = projects.get((DEFAULT, DEFAULT)).map_err(unavailable)?;
+            first.map(|bytes| decode::<Project>("a project", bytes.value())).transpose()?
+        };
+        make_defaults(transaction, made.map_or(UnixTime::from_seconds(0), |project| project.created_at))?;
+        index::build(transaction)?;
+    }
+    let mut meta = transaction.open_table(META).map_err(unavailable)?;
+    meta.insert(SCHEMA, encode(&SCHEMA_VERSION)?.as_slice()).map_err(unavailable)?;
+    Ok(())
+}
