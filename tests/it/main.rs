@@ -35,6 +35,7 @@ mod introspect;
 mod jose_cross;
 mod keys;
 mod mishaps;
+mod operators;
 mod pace;
 mod process;
 mod properties;
