@@ -44,5 +44,6 @@ mod retire;
 mod revoke;
 mod source;
 mod store_contract;
+mod store_registry;
 mod token;
 mod vectors;

@@ -16,7 +16,7 @@ use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{ABSENT, ClientSearch, Store, StoreError};
 use serde_json::{Value, json};
 
-fn change(action: &'static str) -> Change {
+pub fn change(action: &'static str) -> Change {
     Change {
         at: UnixTime::from_seconds(1000),
         origin: Origin::SYSTEM,
@@ -33,7 +33,7 @@ async fn found(store: &dyn Store, after: Option<&str>, limit: usize) -> Vec<Clie
     store.find_clients(search).await.unwrap().clients
 }
 
-fn client(id: &str, revision: u64) -> Client {
+pub fn client(id: &str, revision: u64) -> Client {
     serde_json::from_value(json!({
         "client_id": id, "name": id, "organization": "default", "project": "default", "environment": "live",
         "scopes": [], "ip_allowlist": [], "token_ttl": null, "status": "active", "secrets": [],
@@ -43,7 +43,7 @@ fn client(id: &str, revision: u64) -> Client {
     .unwrap()
 }
 
-fn api(identifier: &str, scope: &str) -> Api {
+pub fn api(identifier: &str, scope: &str) -> Api {
     Api {
         identifier: identifier.to_owned(),
         name: identifier.to_owned(),
@@ -56,7 +56,7 @@ fn api(identifier: &str, scope: &str) -> Api {
     }
 }
 
-fn id(text: &str) -> ClientId {
+pub fn id(text: &str) -> ClientId {
     ClientId::parse(text).unwrap()
 }
 
@@ -348,7 +348,7 @@ async fn the_defaults_are_there(store: Arc<dyn Store>) {
 }
 
 /// Runs a part of the contract on a new store of each kind.
-async fn on_each<F: Future<Output = ()>>(part: impl Fn(Arc<dyn Store>) -> F) {
+pub async fn on_each<F: Future<Output = ()>>(part: impl Fn(Arc<dyn Store>) -> F) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store/mintage.redb");
     let (store, fresh) = RedbStore::open(&path, [7; 32], UnixTime::from_seconds(0)).unwrap();
