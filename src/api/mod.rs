@@ -2,6 +2,8 @@
 //!
 //! Responsible for: member names and types, both ways. Never: what they mean. Times are RFC 3339 strings named `…_at`.
 
+mod bulk;
+mod given;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::clock::Rfc3339;
 use crate::secret::Environment;
 
+pub use bulk::{BulkClients, BulkItem, BulkResult, BulkResults, BulkStatus, ItemError};
+pub use given::GivenSecret;
 pub use secrets::{NewSecret, RetireSecrets, Secret, UNUSED_FOR};
 
 /// A member of a merge patch (RFC 7396) that is there: one of type `Option` tells null from left out, and any other takes
@@ -152,6 +156,12 @@ pub struct NewClient {
     /// How long its first secret lives, in whole seconds; for ever if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ttl: Option<u64>,
+    /// Its first secret, where it has one already; made if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<GivenSecret>,
+    /// The hash of its first secret, where nobody has that in the clear: bcrypt, PBKDF2 or Argon2id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_hash: Option<GivenSecret>,
     /// For people.
     #[serde(default)]
     pub description: String,

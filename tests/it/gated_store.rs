@@ -106,6 +106,7 @@ gated! { ClientStore:
     client(id: &ClientId) -> Option<Client>;
     clients(after: Option<&ClientId>, limit: usize) -> Vec<Client>;
     save_client(client: Client, expected: u64, revoked: Vec<Revocation>, change: Change) -> ();
+    add_clients(clients: Vec<(Client, Change)>) -> Vec<bool>;
     delete_client(id: &ClientId, expected: u64, revoked: Vec<Revocation>, change: Change) -> Vec<Api>;
 }
 

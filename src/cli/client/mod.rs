@@ -139,6 +139,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
                 description: create.description,
                 owner: create.owner,
                 labels: create.labels.into_iter().collect::<BTreeMap<_, _>>(),
+                ..NewClient::default()
             };
             keep(global, admin.post("clients", &new).await?, saving)?;
         }

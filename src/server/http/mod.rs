@@ -5,6 +5,7 @@
 
 mod admin_socket;
 mod apis;
+mod bulk;
 mod client_form;
 mod clients;
 mod errors;
@@ -177,6 +178,7 @@ pub fn admin_routes(app: App) -> Router {
         .route("/api/v1/clients/{id}/secrets/retire", post(clients::retire_secrets))
         .route("/api/v1/clients/{id}/secrets/{secret_id}", delete(clients::withdraw_secret))
         .route("/api/v1/clients/{id}/revoke", post(clients::revoke))
+        .route("/api/v1/bulk/clients", get(bulk::export_clients).post(bulk::import_clients))
         .route("/api/v1/tokens/explain", post(explain::token))
         .route("/api/v1/refusals/{request_id}", get(explain::refusal))
         .route("/api/v1/keys", get(keys::list))

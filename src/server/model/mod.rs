@@ -5,6 +5,7 @@
 mod api;
 mod audit;
 mod client;
+mod kept_hash;
 mod key;
 mod place;
 mod refusal;
@@ -12,6 +13,7 @@ mod refusal;
 pub use api::{Api, DefinedScope, Project};
 pub use audit::{Actor, AuditHead, Change, Origin, SealedChange};
 pub use client::{Client, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
+pub use kept_hash::KeptHash;
 pub use key::KeyRecord;
 pub use place::Place;
 pub use refusal::RefusalRecord;

@@ -21,6 +21,7 @@ mod quickstart;
 mod refusals;
 mod revocations;
 mod revoke;
+mod slow;
 mod tasks;
 mod usage;
 
@@ -88,6 +89,7 @@ pub struct Service {
     usage: usage::Usage,
     refusals: refusals::Refusals,
     cursors: cursor::CursorKey,
+    slow: slow::SlowChecks,
 }
 
 /// Who asks for a change, and in which request.
@@ -119,6 +121,7 @@ impl Service {
             .leeway(LEEWAY)
             .build();
         let cursors = cursor::CursorKey::new(&store.cursor_secret().await?);
+        let slow = slow::SlowChecks::new(Arc::clone(&entropy));
         Ok(Self {
             settings,
             clock,
@@ -135,6 +138,7 @@ impl Service {
             usage: usage::Usage::default(),
             refusals: refusals::Refusals::default(),
             cursors,
+            slow,
         })
     }
 

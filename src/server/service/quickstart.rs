@@ -43,7 +43,7 @@ impl Service {
             description: "Made on the first start, to try things out with; delete it at will".to_owned(),
             ..api::NewClient::default()
         })?;
-        self.add_client(client, &secret, &caller).await?;
+        self.add_client(client, Some(&secret), &caller).await?;
         Ok(Some(Quickstart { secret }))
     }
 

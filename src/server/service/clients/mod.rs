@@ -1,6 +1,8 @@
 //! Clients: registering, showing, changing, revoking, deleting.
 
 pub(super) mod fields;
+mod given;
+mod import;
 mod patch;
 mod retire;
 mod secrets;
@@ -26,19 +28,22 @@ use secrets::check_secret_ttl;
 pub(super) const NO_SUCH_ID: &str = "with that client_id (its name will not do; `mintage client list` has both)";
 
 impl Service {
-    /// Registers a client and gives it a secret, which is in this answer alone.
+    /// Registers a client and gives it a secret, which is in this answer alone; or takes the secret that it has.
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::Conflict`] where the id is taken, or what the store says.
     pub async fn create_client(&self, new: api::NewClient, caller: &Caller) -> Result<api::Client, Error> {
-        let (client, secret) = self.new_client(new)?;
-        self.add_client(client, &secret, caller).await
+        let mut new = self.checked(new)?;
+        if let Some(given) = new.given.take() {
+            new.keep(self.kept(given).await?);
+        }
+        self.add_client(new.client, new.made.as_ref(), caller).await
     }
 
     pub(super) async fn add_client(
         &self,
         client: Client,
-        secret: &ClientSecret,
+        secret: Option<&ClientSecret>,
         caller: &Caller,
     ) -> Result<api::Client, Error> {
         let mut shown = client.shown(|_| None);
@@ -48,7 +53,7 @@ impl Service {
             StoreError::Conflict => Error::Conflict(format!("there is a client {} already", client.client_id)),
             other => other.into(),
         })?;
-        shown.client_secret = Some(secret.reveal().to_owned());
+        shown.client_secret = secret.map(|secret| secret.reveal().to_owned());
         Ok(shown)
     }
 

@@ -76,6 +76,25 @@ impl ClientStore for RedbStore {
             .await
     }
 
+    async fn add_clients(&self, new: Vec<(Client, Change)>) -> Result<Vec<bool>, StoreError> {
+        self.writer
+            .write(move |transaction| {
+                let mut clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
+                let mut added = Vec::with_capacity(new.len());
+                for (client, change) in &new {
+                    let id = client.client_id.as_str();
+                    let is_new = clients.get(id).map_err(unavailable)?.is_none();
+                    if is_new {
+                        clients.insert(id, encode(client)?.as_slice()).map_err(unavailable)?;
+                        seal(transaction, change)?;
+                    }
+                    added.push(is_new);
+                }
+                Ok(added)
+            })
+            .await
+    }
+
     async fn delete_client(
         &self,
         id: &ClientId,
