@@ -62,13 +62,16 @@ struct Known {
     owners: HashMap<String, String>,
 }
 
-/// Where a scope is to be defined.
-fn home<'a>(scope: &'a Option<String>, wanted: &'a Wanted, default: Option<&'a str>) -> Option<&'a str> {
+/// The APIs that clients have each scope for, as far as the export tells.
+type Claims = BTreeMap<String, BTreeSet<String>>;
+
+/// The API that an export puts a scope under: that of the scope itself, or of the client's one audience.
+fn claim<'a>(audience: &'a Option<String>, wanted: &'a Wanted) -> Option<&'a str> {
     let only = match wanted.audiences.as_slice() {
         [one] if is_uri(one) => Some(one.as_str()),
         _ => None,
     };
-    scope.as_deref().or(only).or(default)
+    audience.as_deref().or(only)
 }
 
 impl Known {
@@ -81,33 +84,66 @@ impl Known {
         Ok(Self { apis: apis.into_iter().map(|api| (api.identifier.clone(), api)).collect(), owners })
     }
 
-    /// Why the scopes of a client cannot all be granted to it; or where those are to be defined that are not.
-    fn homes(&self, wanted: &Wanted, default: Option<&str>) -> Result<BTreeMap<String, String>, String> {
+    /// The claims on scopes that no API defines yet.
+    fn claims(&self, found: &[Found]) -> Claims {
+        let mut claims = Claims::new();
+        for one in found {
+            let What::Wanted(wanted) = &one.what else { continue };
+            for (scope, audience) in wanted.scopes.iter().filter(|(scope, _)| !self.owners.contains_key(*scope)) {
+                if let Some(home) = claim(audience, wanted) {
+                    claims.entry(scope.clone()).or_default().insert(home.to_owned());
+                }
+            }
+        }
+        claims
+    }
+
+    /// The API that each scope of a client is to be defined under that no API defines yet; or why there is none.
+    fn homes(
+        &self,
+        wanted: &Wanted,
+        claims: &Claims,
+        default: Option<&str>,
+    ) -> Result<BTreeMap<String, String>, String> {
         let mut homes = BTreeMap::new();
-        for (scope, audience) in &wanted.scopes {
+        for scope in wanted.scopes.keys() {
             if scope.starts_with(BUILT_IN_PREFIX) {
                 return Err(format!(
-                    "{scope}: scopes that begin with {BUILT_IN_PREFIX} are never imported; take it out, and grant it by hand if it is meant"
+                    "{scope}: scopes that begin with {BUILT_IN_PREFIX} are never imported; take it out, and grant it by \
+                     hand if it is meant"
                 ));
             }
             if self.owners.contains_key(scope) {
                 continue;
             }
-            let Some(home) = home(audience, wanted, default) else {
-                return Err(format!(
-                    "{scope}: no API defines it, and the client has {} that would tell which is to: \
-                     name the API with --api IDENTIFIER, or define it first with `mintage api create`",
-                    match wanted.audiences.len() {
-                        0 => "no audience".to_owned(),
-                        1 => "an audience that is no URI, and none".to_owned(),
-                        several => format!("{several} audiences, and none"),
-                    }
-                ));
+            let claimed: Vec<_> = claims.get(scope).into_iter().flatten().map(String::as_str).collect();
+            let home = match claimed.as_slice() {
+                [] => default.ok_or_else(|| homeless(scope, wanted))?,
+                [one] => one,
+                several => {
+                    return Err(format!(
+                        "{scope}: clients have it for {}, and a scope belongs to one API; define it for one of them \
+                         first, with `mintage api create`, or rename it",
+                        several.join(" and ")
+                    ));
+                }
             };
             homes.insert(scope.clone(), home.to_owned());
         }
         Ok(homes)
     }
+}
+
+fn homeless(scope: &str, wanted: &Wanted) -> String {
+    let has = match wanted.audiences.len() {
+        0 => "no audience".to_owned(),
+        1 => "one that is no URI".to_owned(),
+        several => format!("{several} audiences"),
+    };
+    format!(
+        "{scope}: no API defines it, and the client has {has}, where one URI would tell which is to: name the API with \
+         --api IDENTIFIER, or define it first with `mintage api create`"
+    )
 }
 
 impl Plan {
@@ -118,22 +154,23 @@ impl Plan {
             )));
         }
         let known = Known::ask(admin).await?;
-        let mut claims: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut homes_of = Vec::with_capacity(found.len());
-        for one in &found {
-            let homes = match &one.what {
-                What::Wanted(wanted) => known.homes(wanted, default),
-                _ => Ok(BTreeMap::new()),
-            };
-            for (scope, home) in homes.iter().flatten() {
-                claims.entry(scope.clone()).or_default().insert(home.clone());
-            }
-            homes_of.push(homes);
-        }
+        let claims = known.claims(&found);
         let mut clients = Vec::with_capacity(found.len());
         let mut probes = Vec::new();
-        for (index, (one, homes)) in found.into_iter().zip(homes_of).enumerate() {
-            let planned = planned(one, homes, &claims);
+        // Where each scope goes that has to be defined: the same for all clients, or they would not be planned.
+        let mut homes = BTreeMap::new();
+        for (index, one) in found.into_iter().enumerate() {
+            let planned = match one.what {
+                What::Skipped(why) => Planned::left_out(one.name, Fate::Skip, why),
+                What::Refused(why) => Planned::left_out(one.name, Fate::Fail, why),
+                What::Wanted(wanted) => match known.homes(&wanted, &claims, default) {
+                    Err(why) => Planned::left_out(one.name, Fate::Fail, why),
+                    Ok(own) => {
+                        homes.extend(own);
+                        Planned::wanted(one.name, wanted)
+                    }
+                },
+            };
             if let Some(row) = &planned.row {
                 let mut item = row.item.clone();
                 // Those that are to be defined cannot be granted yet.
@@ -157,7 +194,7 @@ impl Plan {
             }
             client.row = None;
         }
-        Ok(Self { apis: apis(&clients, &claims, &known), clients })
+        Ok(Self { apis: apis(&clients, &homes, &known), clients })
     }
 
     pub(super) fn has_failures(&self) -> bool {
@@ -216,6 +253,18 @@ impl Plan {
 }
 
 impl Planned {
+    fn left_out(client_id: String, plan: Fate, why: String) -> Self {
+        Self { client_id, plan, secret: "", scopes: Vec::new(), why, row: None }
+    }
+
+    fn wanted(client_id: String, wanted: Wanted) -> Self {
+        let scopes: Vec<_> = wanted.scopes.into_keys().collect();
+        let mut item = wanted.item;
+        item.insert("scopes".to_owned(), json!(scopes));
+        let row = Some(Row { label: client_id.clone(), item });
+        Self { client_id, plan: Fate::Create, secret: wanted.secret, scopes, why: wanted.notes.join("; "), row }
+    }
+
     fn cells(&self) -> [String; 4] {
         let plan = match self.plan {
             Fate::Create => "create",
@@ -231,52 +280,12 @@ impl Planned {
     }
 }
 
-fn planned(
-    found: Found,
-    homes: Result<BTreeMap<String, String>, String>,
-    claims: &BTreeMap<String, BTreeSet<String>>,
-) -> Planned {
-    let without =
-        |plan, why| Planned { client_id: found.name.clone(), plan, secret: "", scopes: Vec::new(), why, row: None };
-    let wanted = match found.what {
-        What::Skipped(why) => return without(Fate::Skip, why),
-        What::Refused(why) => return without(Fate::Fail, why),
-        What::Wanted(wanted) => wanted,
-    };
-    let homes = match homes {
-        Ok(homes) => homes,
-        Err(why) => return without(Fate::Fail, why),
-    };
-    let claimed_twice = homes.keys().find_map(|scope| Some((scope, claims.get(scope)?)).filter(|(_, of)| of.len() > 1));
-    if let Some((scope, of)) = claimed_twice {
-        let of: Vec<_> = of.iter().map(String::as_str).collect();
-        let why = format!(
-            "{scope}: clients have it for {}, and a scope belongs to one API; define it for one of them first, with \
-             `mintage api create`, or rename it",
-            of.join(" and ")
-        );
-        return without(Fate::Fail, why);
-    }
-    let scopes: Vec<_> = wanted.scopes.into_keys().collect();
-    let mut item = wanted.item;
-    item.insert("scopes".to_owned(), json!(scopes));
-    let row = Row { label: found.name.clone(), item };
-    Planned {
-        client_id: found.name,
-        plan: Fate::Create,
-        secret: wanted.secret,
-        scopes,
-        why: wanted.notes.join("; "),
-        row: Some(row),
-    }
-}
-
 /// The APIs that clients to be created need scopes of.
-fn apis(clients: &[Planned], claims: &BTreeMap<String, BTreeSet<String>>, known: &Known) -> Vec<PlannedApi> {
+fn apis(clients: &[Planned], homes: &BTreeMap<String, String>, known: &Known) -> Vec<PlannedApi> {
     let mut needed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for scope in clients.iter().filter(|client| client.row.is_some()).flat_map(|client| &client.scopes) {
-        // One that is defined already is nobody's claim.
-        if let Some(home) = claims.get(scope).and_then(BTreeSet::first) {
+        // One that is defined already has none.
+        if let Some(home) = homes.get(scope) {
             needed.entry(home).or_default().insert(scope.clone());
         }
     }

@@ -28,9 +28,9 @@ use super::{Caller, Service};
 /// The most checks that are under way or wait.
 const MAX_IN_LINE: usize = 256;
 /// The longest that a check may have to wait for its turn, as far as can be told.
-const MAX_WAIT: Duration = Duration::from_secs(3);
-/// How long a check is taken to last before one was seen.
-const GUESS: Duration = Duration::from_millis(100);
+const MAX_WAIT: Duration = Duration::from_secs(2);
+/// How much longer than estimated checks are taken to last before one was seen, in percent.
+const GUESS: u64 = 200;
 /// The longest that failures are held on account of slow checks.
 const MAX_HELD: Duration = Duration::from_secs(10);
 /// Failures are held for a multiple of this, so that one check more or less moves nothing.
@@ -50,8 +50,10 @@ struct Shared {
     at_once: usize,
     turns: Arc<Semaphore>,
     in_line: AtomicUsize,
-    /// How long a check takes by itself, smoothed, in microseconds.
-    typical: AtomicU64,
+    /// How long the checks in line take by estimate, in microseconds.
+    ahead: AtomicU64,
+    /// How long checks take of what was estimated, smoothed, in percent.
+    pace: AtomicU64,
     /// How long failures are held, in microseconds.
     held: AtomicU64,
     /// By client, secret and stored hash: what the secret is that was right.
@@ -71,11 +73,24 @@ struct Better {
 
 /// A place in the line. It is given up when the check is over, or when nobody waits for it any more.
 #[derive(Debug)]
-struct InLine(Arc<Shared>);
+struct InLine {
+    shared: Arc<Shared>,
+    estimate: u64,
+}
+
+impl InLine {
+    fn enter(shared: &Arc<Shared>, hash: &SlowHash) -> Self {
+        let estimate = micros(hash.estimate());
+        shared.in_line.fetch_add(1, Ordering::Relaxed);
+        shared.ahead.fetch_add(estimate, Ordering::Relaxed);
+        Self { shared: Arc::clone(shared), estimate }
+    }
+}
 
 impl Drop for InLine {
     fn drop(&mut self) {
-        self.0.in_line.fetch_sub(1, Ordering::Relaxed);
+        self.shared.in_line.fetch_sub(1, Ordering::Relaxed);
+        self.shared.ahead.fetch_sub(self.estimate, Ordering::Relaxed);
     }
 }
 
@@ -100,15 +115,16 @@ impl Shared {
     /// Whether one more would wait no longer than is bearable.
     fn has_room(&self) -> bool {
         let in_line = self.in_line.load(Ordering::Relaxed);
-        let ahead = u64::try_from(in_line / self.at_once).unwrap_or(u64::MAX);
-        let wait = ahead.saturating_mul(self.typical.load(Ordering::Relaxed));
-        in_line < MAX_IN_LINE && wait <= micros(MAX_WAIT)
+        let ahead = self.ahead.load(Ordering::Relaxed).saturating_mul(self.pace.load(Ordering::Relaxed)) / 100;
+        let wait = ahead / u64::try_from(self.at_once).unwrap_or(1);
+        in_line < self.at_once || (in_line < MAX_IN_LINE && wait <= micros(MAX_WAIT))
     }
 
     /// A check took as long as this by itself.
-    fn took(&self, span: Duration) {
-        let before = self.typical.load(Ordering::Relaxed);
-        self.typical.store(before - before / 8 + micros(span) / 8, Ordering::Relaxed);
+    fn took(&self, span: Duration, hash: &SlowHash) {
+        let percent = micros(span).saturating_mul(100) / micros(hash.estimate()).max(1);
+        let before = self.pace.load(Ordering::Relaxed);
+        self.pace.store((before * 3 + percent.clamp(1, 10_000)) / 4, Ordering::Relaxed);
     }
 
     /// All checks of one request took as long as this, with their waiting. What is held grows at once, and shrinks by a
@@ -130,7 +146,7 @@ impl Shared {
     fn check(&self, subject: Better, secret: &ClientSecret, reply: oneshot::Sender<bool>) {
         let watch = Stopwatch::start();
         let right = subject.before.is_of(secret.reveal().as_bytes());
-        self.took(watch.elapsed());
+        self.took(watch.elapsed(), &subject.before);
         if right {
             let key = key(&subject.client_id, &subject.secret_id, &subject.before);
             self.right.insert(key, subject.secret.clone());
@@ -163,7 +179,8 @@ impl SlowChecks {
             at_once,
             turns: Arc::new(Semaphore::new(at_once)),
             in_line: AtomicUsize::new(0),
-            typical: AtomicU64::new(micros(GUESS)),
+            ahead: AtomicU64::new(0),
+            pace: AtomicU64::new(GUESS),
             held: AtomicU64::new(0),
             right: moka::sync::Cache::new(REMEMBERED),
             better: Mutex::default(),
@@ -237,8 +254,7 @@ impl SlowChecks {
         quick: &SecretHash,
     ) -> Result<bool, Error> {
         self.has_room()?;
-        self.0.in_line.fetch_add(1, Ordering::Relaxed);
-        let place = InLine(Arc::clone(&self.0));
+        let place = InLine::enter(&self.0, hash);
         let turn = Arc::clone(&self.0.turns).acquire_owned().await.map_err(broken_off)?;
         // Somebody before may have had the same question.
         if let Some(known) = self.knows(client_id, secret, hash, quick) {
@@ -256,7 +272,7 @@ impl SlowChecks {
         tokio::task::spawn_blocking(move || {
             // Held by the work itself: a caller that goes away does not make room for another one.
             let _turn = turn;
-            place.0.check(subject, &presented, reply);
+            place.shared.check(subject, &presented, reply);
         });
         answer.await.map_err(broken_off)
     }

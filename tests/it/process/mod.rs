@@ -9,6 +9,7 @@ mod damage;
 mod explain;
 mod guards;
 mod guide;
+mod import;
 mod interop;
 mod key_files;
 mod key_life;
