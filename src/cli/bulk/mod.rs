@@ -121,7 +121,7 @@ impl<'a> Importer<'a> {
     /// The rows that will be registered, each with a secret. What is made is on disk when this returns.
     async fn with_secrets(&mut self, rows: Vec<Row>) -> Result<Vec<Row>, Failure> {
         let mut accepted = Vec::with_capacity(rows.len());
-        let mut made = Vec::new();
+        let mut made: Vec<(String, ClientSecret)> = Vec::new();
         // Asked about first: else the file would fill with secrets of clients that never come to be.
         for (mut row, result) in self.ask(rows, true).await? {
             if result.status != BulkStatus::Created {
@@ -129,7 +129,7 @@ impl<'a> Importer<'a> {
                 continue;
             }
             if wants_secret(&row.item) {
-                let (id, secret) = self.secret_for(&row.item)?;
+                let (id, secret) = self.secret_for(&row.item, &made)?;
                 row.item.insert("client_id".to_owned(), Value::from(id.as_str()));
                 row.item.insert("client_secret".to_owned(), Value::from(secret.reveal()));
                 row.item.remove("client_secret_hash");
@@ -143,8 +143,9 @@ impl<'a> Importer<'a> {
         Ok(accepted)
     }
 
-    /// An id and a secret for this item. One that a stopped import has made is taken again: it may be the client's.
-    fn secret_for(&self, item: &Item) -> Result<(String, ClientSecret), Failure> {
+    /// An id and a secret for this item. One that was made for the id before, in this batch or by an import that was
+    /// stopped, is taken again: it may be the client's.
+    fn secret_for(&self, item: &Item, made: &[(String, ClientSecret)]) -> Result<(String, ClientSecret), Failure> {
         let entropy = SystemEntropy::new();
         let id = match item.get("client_id").and_then(Value::as_str) {
             Some(id) => id.to_owned(),
@@ -153,7 +154,8 @@ impl<'a> Importer<'a> {
         let Some(file) = &self.secrets else {
             return Err(Failure::new("there is no file to keep the secret in that would be made"));
         };
-        if let Some(secret) = file.secret_of(&id) {
+        let before = made.iter().find(|(own, _)| *own == id).map(|(_, secret)| secret);
+        if let Some(secret) = file.secret_of(&id).or(before) {
             return Ok((id, secret.clone()));
         }
         let test = item.get("environment").and_then(Value::as_str) == Some("test");

@@ -83,16 +83,16 @@ impl SecretsFile {
     /// Adds secrets, but for those that are in it, and brings them to disk.
     pub(super) fn append(&mut self, made: Vec<(String, ClientSecret)>) -> Result<(), Failure> {
         let mut text = Zeroizing::new(Vec::new());
-        for (client_id, secret) in &made {
-            if !self.known.contains_key(client_id) {
-                let entry = Entry { client_id, client_secret: secret.reveal() };
+        for (client_id, secret) in made {
+            if !self.known.contains_key(&client_id) {
+                let entry = Entry { client_id: &client_id, client_secret: secret.reveal() };
                 serde_json::to_writer(&mut *text, &entry).map_err(Failure::new)?;
                 text.push(b'\n');
+                self.known.insert(client_id, secret);
             }
         }
         let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
         written.map_err(|error| Failure::new(format!("{} could not be written: {error}", self.path.display())))?;
-        self.known.extend(made);
         Ok(())
     }
 }

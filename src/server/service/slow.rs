@@ -302,13 +302,17 @@ impl Service {
 
     /// Writes the better hashes of the imported secrets that were used.
     pub(super) async fn flush_better_hashes(&self) {
-        let better = std::mem::take(&mut *self.slow.0.better());
-        for better in better {
-            if let Err(error) = self.keep_better_hash(&better).await {
-                if !matches!(error, StoreError::Conflict) {
-                    tracing::warn!(%error, "an imported secret stays under its hash until the next try");
+        let mut waiting = std::mem::take(&mut *self.slow.0.better()).into_iter();
+        while let Some(better) = waiting.next() {
+            match self.keep_better_hash(&better).await {
+                Ok(()) => {}
+                // Somebody else was faster; the next tick finds what they made of it.
+                Err(StoreError::Conflict) => self.slow.0.put_better([better]),
+                Err(error) => {
+                    tracing::warn!(%error, "imported secrets stay under their hashes until the next try");
+                    self.slow.0.put_better([better].into_iter().chain(waiting));
+                    return;
                 }
-                self.slow.0.put_better([better]);
             }
         }
     }
