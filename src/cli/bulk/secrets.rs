@@ -1,6 +1,7 @@
 //! The file of the secrets that an import makes: JSON Lines, its owner's alone, and on disk before a secret is used.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as HashEntry;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -84,12 +85,11 @@ impl SecretsFile {
     pub(super) fn append(&mut self, made: Vec<(String, ClientSecret)>) -> Result<(), Failure> {
         let mut text = Zeroizing::new(Vec::new());
         for (client_id, secret) in made {
-            if !self.known.contains_key(&client_id) {
-                let entry = Entry { client_id: &client_id, client_secret: secret.reveal() };
-                serde_json::to_writer(&mut *text, &entry).map_err(Failure::new)?;
-                text.push(b'\n');
-                self.known.insert(client_id, secret);
-            }
+            let HashEntry::Vacant(vacant) = self.known.entry(client_id) else { continue };
+            let entry = Entry { client_id: vacant.key(), client_secret: secret.reveal() };
+            serde_json::to_writer(&mut *text, &entry).map_err(Failure::new)?;
+            text.push(b'\n');
+            vacant.insert(secret);
         }
         let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
         written.map_err(|error| Failure::new(format!("{} could not be written: {error}", self.path.display())))?;

@@ -42,8 +42,11 @@ pub(super) struct Arguments {
     dry_run: bool,
 }
 
+/// What tells the clients of an export.
+type Reader = fn(Vec<serde_json::Value>) -> Result<Vec<Found>, String>;
+
 pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
-    let (arguments, read): (_, fn(Vec<serde_json::Value>) -> Result<Vec<Found>, String>) = match command {
+    let (arguments, read): (_, Reader) = match command {
         Command::Hydra(arguments) => (arguments, hydra::read),
         Command::Keycloak(arguments) => (arguments, keycloak::read),
         Command::Json(arguments) => (arguments, json::read),

@@ -31,6 +31,8 @@ const MAX_IN_LINE: usize = 256;
 const MAX_WAIT: Duration = Duration::from_secs(2);
 /// How much longer than estimated checks are taken to last before one was seen, in percent.
 const GUESS: u64 = 200;
+/// The most of that: a machine that stands still for a moment is not slow for ever.
+const MAX_PACE: u64 = 500;
 /// The longest that failures are held on account of slow checks.
 const MAX_HELD: Duration = Duration::from_secs(10);
 /// Failures are held for a multiple of this, so that one check more or less moves nothing.
@@ -124,7 +126,7 @@ impl Shared {
     fn took(&self, span: Duration, hash: &SlowHash) {
         let percent = micros(span).saturating_mul(100) / micros(hash.estimate()).max(1);
         let before = self.pace.load(Ordering::Relaxed);
-        self.pace.store((before * 3 + percent.clamp(1, 10_000)) / 4, Ordering::Relaxed);
+        self.pace.store((before * 3 + percent.clamp(1, MAX_PACE)) / 4, Ordering::Relaxed);
     }
 
     /// All checks of one request took as long as this, with their waiting. What is held grows at once, and shrinks by a
@@ -142,8 +144,9 @@ impl Shared {
         }
     }
 
-    /// Checks a secret; blocks. Whoever waits is answered before a better hash is made.
-    fn check(&self, subject: Better, secret: &ClientSecret, reply: oneshot::Sender<bool>) {
+    /// Checks a secret; blocks. Whoever waits is answered before a better hash is made, and counts no more by then: else
+    /// the last in line would find it full of itself.
+    fn check(&self, place: InLine, subject: Better, secret: &ClientSecret, reply: oneshot::Sender<bool>) {
         let watch = Stopwatch::start();
         let right = subject.before.is_of(secret.reveal().as_bytes());
         self.took(watch.elapsed(), &subject.before);
@@ -151,6 +154,7 @@ impl Shared {
             let key = key(&subject.client_id, &subject.secret_id, &subject.before);
             self.right.insert(key, subject.secret.clone());
         }
+        drop(place);
         // Nobody may wait for it any more.
         let _ = reply.send(right);
         if !right || subject.before.is_current() {
@@ -267,12 +271,12 @@ impl SlowChecks {
             after: hash.clone(),
             secret: quick.clone(),
         };
-        let presented = presented.clone();
+        let (presented, shared) = (presented.clone(), Arc::clone(&self.0));
         let (reply, answer) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
             // Held by the work itself: a caller that goes away does not make room for another one.
             let _turn = turn;
-            place.shared.check(subject, &presented, reply);
+            shared.check(place, subject, &presented, reply);
         });
         answer.await.map_err(broken_off)
     }
