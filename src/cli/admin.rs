@@ -1,6 +1,7 @@
 //! The way to a running server: its REST API, over the admin socket.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
@@ -16,6 +17,8 @@ use super::{Failure, Global};
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// A longer answer is not one of ours.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// How long the answer to a request about many clients may take: slow hashes are made of their secrets.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running server.
 #[derive(Debug)]
@@ -53,6 +56,22 @@ impl Admin {
         self.call(Method::GET, path, None::<&()>).await
     }
 
+    /// The same as [`Self::post`] for what takes its time.
+    pub(super) async fn post_many<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.answer(self.request(Method::POST, path).timeout(PATIENCE).json(body)).await
+    }
+
+    /// An answer that is read as it comes.
+    pub(super) async fn stream(&self, path: &str) -> Result<reqwest::Response, Failure> {
+        let request = self.request(Method::GET, path).timeout(PATIENCE);
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        Err(refused(status.as_u16(), &read_bounded(response, MAX_ANSWER).await?))
+    }
+
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         self.call(Method::POST, path, Some(body)).await
     }
@@ -85,10 +104,18 @@ impl Admin {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, Failure> {
-        let mut request = self.http.request(method, format!("http://localhost/api/v1/{path}"));
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.answer(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("http://localhost/api/v1/{path}"))
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, Failure> {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         let body = zeroize::Zeroizing::new(read_bounded(response, MAX_ANSWER).await?);

@@ -6,10 +6,12 @@
 mod admin;
 mod agent;
 mod api;
+mod bulk;
 mod client;
 mod config;
 mod edit;
 mod explain;
+mod import;
 mod inspect;
 mod key;
 mod output;
@@ -122,6 +124,9 @@ enum Command {
     /// Register and change clients, rotate their secrets, cut them off
     #[command(subcommand)]
     Client(client::Command),
+    /// Take over the clients of another system, with their ids and secrets
+    #[command(subcommand)]
+    Import(import::Command),
     /// Look at the signing keys, rotate and revoke them
     #[command(subcommand)]
     Key(key::Command),
@@ -168,6 +173,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Config(command)) => config::run(global, &command),
         Some(Command::Api(command)) => api::run(global, command).await,
         Some(Command::Client(command)) => client::run(global, command).await,
+        Some(Command::Import(command)) => import::run(global, command).await,
         Some(Command::Key(command)) => key::run(global, &command).await,
         Some(Command::Token(command)) => token::run(global, command).await,
         Some(Command::Agent(arguments)) => agent::run(global, arguments).await,

@@ -108,6 +108,7 @@ gated! { ClientStore:
     client(id: &ClientId) -> Option<Client>;
     find_clients(search: ClientSearch) -> FoundClients;
     save_client(client: Client, expected: u64, revoked: Vec<Revocation>, change: Change) -> ();
+    add_clients(clients: Vec<(Client, Change)>) -> Vec<bool>;
     delete_client(id: &ClientId, expected: u64, revoked: Vec<Revocation>, change: Change) -> Vec<Api>;
 }
 

@@ -114,6 +114,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "crypto",
             "fetch",
             "files",
+            "id",
             "jose",
             "oauth",
             "scope",

@@ -31,6 +31,7 @@ mod guard_paths;
 mod guarded;
 mod guards;
 mod house;
+mod import;
 mod introspect;
 mod jose_cross;
 mod keys;

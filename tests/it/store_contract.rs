@@ -85,6 +85,18 @@ async fn clients_change_by_revision(store: Arc<dyn Store>) {
     assert_eq!((head.sequence, records.len()), (3, 3));
 }
 
+async fn many_clients_are_added_in_one_change(store: Arc<dyn Store>) {
+    store.save_client(client("b", 1), ABSENT, vec![], change("create")).await.unwrap();
+    let rows = |ids: &[&str]| ids.iter().map(|id| (client(id, 1), change("import"))).collect::<Vec<_>>();
+    assert_eq!(store.add_clients(rows(&["a", "b", "c", "a"])).await.unwrap(), [true, false, true, false]);
+    assert!(store.add_clients(Vec::new()).await.unwrap().is_empty());
+    let ids: Vec<_> = found(&*store, None, 10).await.into_iter().map(|c| c.name).collect();
+    assert_eq!(ids, ["a", "b", "c"]);
+    // Who was left out has left no record.
+    let (head, records) = store.audit(1, 100).await.unwrap();
+    assert_eq!((head.sequence, records.len()), (3, 3));
+}
+
 async fn of_concurrent_changes_one_wins(store: Arc<dyn Store>) {
     let tries = (0..50).map(|n| {
         let store = Arc::clone(&store);
@@ -368,6 +380,7 @@ macro_rules! contract {
 }
 
 contract! {
+    many_clients_are_added_in_one_change
     clients_change_by_revision
     of_concurrent_changes_one_wins
     clients_are_listed_in_order_of_their_ids

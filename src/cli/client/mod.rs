@@ -1,5 +1,6 @@
-//! `mintage client create|list|show|update|rotate|withdraw|revoke|enable|disable|delete`
+//! `mintage client create|import|export|list|show|update|rotate|withdraw|revoke|enable|disable|delete`
 
+mod import;
 mod in_use;
 mod rotate;
 mod save;
@@ -25,6 +26,13 @@ use save::{Saving, keep};
 pub(super) enum Command {
     /// Register a client; its secret is shown once
     Create(Create),
+    /// Register the clients of a file
+    Import(import::Import),
+    /// Write all clients, one a line, as JSON Lines; no secret is in it
+    Export {
+        /// Where to; to stdout unless set. A file that is there is replaced
+        file: Option<PathBuf>,
+    },
     /// List all clients
     List,
     /// Show a client: its scopes, its allowlist, its secrets and when they were last used
@@ -142,9 +150,12 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
                 description: create.description,
                 owner: create.owner,
                 labels: create.labels.into_iter().collect::<BTreeMap<_, _>>(),
+                ..NewClient::default()
             };
             keep(global, admin.post("clients", &new).await?, saving)?;
         }
+        Command::Import(import) => return import::run(global, &admin, import).await,
+        Command::Export { file } => import::export(&admin, file.as_deref()).await?,
         Command::List => list(global, admin.list("clients").await?)?,
         Command::Show { id } => {
             let client = admin.get(&path(&id)).await?;

@@ -1,6 +1,7 @@
 //! A client's form-encoded request to one of the endpoints under `/oauth/`, and how all of them are answered.
 
 use std::future::Future;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -9,7 +10,7 @@ use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Stopwatch};
 use crate::oauth::{basic, form};
 use crate::secret::ClientSecret;
 use crate::server::error::{AuthFailure, Error};
@@ -50,7 +51,7 @@ where
         Err(error) => Err(error),
     };
     // Counted from where the whole request has arrived: else a caller could spend the delay on sending it.
-    let earliest_refusal = Deadline::after(app.failed_auth_delay);
+    let arrived = Stopwatch::start();
     let decided = match read {
         Ok(form) => decide(form).await,
         Err(error) => Err(error.into()),
@@ -62,9 +63,21 @@ where
     let request_id = app.service.request_id();
     app.service.note_refusal_of(&request_id, &error, client_id.as_ref(), source.ok());
     if matches!(error, Error::Unauthenticated(_)) {
-        earliest_refusal.reached().await;
+        hold(app, arrived).await;
     }
     oauth_error(&error, request_id)
+}
+
+/// Waits until a failed authentication may be answered: the delay after it arrived, and as much later as a slow check
+/// of a secret takes, whether there was one or not. That may grow while this one waits: all end at the same mark.
+async fn hold(app: &App, arrived: Stopwatch) {
+    loop {
+        let until = app.failed_auth_delay + app.service.slow_checks_take();
+        match until.saturating_sub(arrived.elapsed()) {
+            Duration::ZERO => return,
+            rest => Deadline::after(rest).reached().await,
+        }
+    }
 }
 
 /// Anything but POST.

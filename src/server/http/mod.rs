@@ -6,6 +6,7 @@
 mod access;
 mod admin_socket;
 mod apis;
+mod bulk;
 mod client_form;
 mod clients;
 mod errors;
@@ -219,6 +220,13 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
                 .get(clients::show, "mintage:clients:read")
                 .merge(access.patch(clients::patch, "mintage:clients:write"))
                 .merge(access.delete(clients::delete, "mintage:clients:write")),
+        )
+        .route(
+            "/api/v1/bulk/clients",
+            access
+                .get(bulk::export_clients, "mintage:clients:read")
+                .merge(access.post(bulk::import_clients, "mintage:clients:write"))
+                .layer(axum::Extension(extract::MaxJson(bulk::MAX_BODY))),
         )
         .route("/api/v1/clients/{id}/revoke", access.post(clients::revoke, "mintage:clients:write"))
         .route(

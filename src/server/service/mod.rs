@@ -26,6 +26,7 @@ mod refusals;
 mod revocations;
 mod revoke;
 mod roles;
+mod slow;
 mod tasks;
 mod usage;
 
@@ -96,6 +97,7 @@ pub struct Service {
     usage: usage::Usage,
     refusals: refusals::Refusals,
     cursors: cursor::CursorKey,
+    slow: slow::SlowChecks,
 }
 
 impl Service {
@@ -120,6 +122,7 @@ impl Service {
             .leeway(LEEWAY)
             .build();
         let cursors = cursor::CursorKey::new(&store.cursor_secret().await?);
+        let slow = slow::SlowChecks::new(Arc::clone(&entropy));
         Ok(Self {
             settings,
             clock,
@@ -136,6 +139,7 @@ impl Service {
             usage: usage::Usage::default(),
             refusals: refusals::Refusals::default(),
             cursors,
+            slow,
         })
     }
 

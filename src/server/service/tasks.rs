@@ -64,6 +64,7 @@ impl Service {
     /// Writes what was gathered in memory.
     pub async fn flush(&self) {
         self.flush_usage().await;
+        self.flush_better_hashes().await;
         self.flush_refusals().await;
     }
 

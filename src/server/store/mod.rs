@@ -101,6 +101,10 @@ pub trait ClientStore: std::fmt::Debug + Send + Sync {
         change: Change,
     ) -> Result<(), StoreError>;
 
+    /// Adds clients, each with its own record, in one transaction. Of each whether it was added: where one of its id is
+    /// there, or before it among them, it is left out.
+    async fn add_clients(&self, clients: Vec<(Client, Change)>) -> Result<Vec<bool>, StoreError>;
+
     /// Takes the client of this id and revision out, and remembers what that revokes. Where an API names it as an
     /// introspector it is taken out there, which has a record of its own; gives those APIs.
     async fn delete_client(

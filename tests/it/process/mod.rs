@@ -9,6 +9,7 @@ mod damage;
 mod explain;
 mod guards;
 mod guide;
+mod import;
 mod interop;
 mod key_files;
 mod key_life;
@@ -215,7 +216,7 @@ fn speak(mut stream: impl Read + Write, head: &str, body: &str) -> io::Result<(u
 }
 
 /// The audit records of a store that no server has, once their chain is found whole.
-fn audit(store: &Path) -> Vec<Value> {
+pub fn audit(store: &Path) -> Vec<Value> {
     use base64::Engine;
     use mintage::server::store::AuditStore;
     use mintage::server::store::redb::{OpenError, RedbStore};
