@@ -3,6 +3,7 @@
 //! Responsible for: member names and types, both ways. Never: what they mean. Times are RFC 3339 strings named `…_at`.
 
 mod secrets;
+mod usage;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use crate::clock::Rfc3339;
 use crate::secret::Environment;
 
 pub use secrets::{NewSecret, RetireSecrets, Secret, UNUSED_FOR};
+pub use usage::{ScopeUsage, SecretCounts, SecretUsage, Usage, UsageBucket, UsageItem};
 
 /// A member of a merge patch (RFC 7396) that is there: one of type `Option` tells null from left out, and any other takes
 /// no null.

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use mintage::clock::UnixTime;
 use mintage::id::ClientId;
 use mintage::server::model::{
-    Api, AuditHead, Change, Client, KeyRecord, Project, RefusalRecord, Revocation, SecretUse,
+    Api, AuditHead, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Per, Project, RefusalRecord, Revocation,
+    SecretUse,
 };
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{
-    AuditStore, ClientStore, KeyStore, RegistryStore, RevocationStore, Store, StoreError, UsageStore,
+    AuditStore, BackupStream, ClientStore, KeyStore, RegistryStore, RevocationStore, Store, StoreError, UsageStore,
 };
 use tokio::sync::Semaphore;
 
@@ -129,7 +130,10 @@ gated! { RevocationStore:
 
 gated! { UsageStore:
     secret_uses(secrets: Vec<String>) -> HashMap<String, SecretUse>;
-    note_secret_uses(uses: Vec<(String, SecretUse)>) -> ();
+    note_usage(usage: Vec<ClientUsage>) -> ();
+    usage(client: &ClientId, per: Per, since: UnixTime, until: UnixTime) -> Vec<(UnixTime, Figures)>;
+    client_uses(clients: Vec<ClientId>) -> HashMap<ClientId, ClientUses>;
+    purge_usage(after: Option<ClientId>, most: usize, hours: UnixTime, days: UnixTime) -> Option<ClientId>;
 }
 
 gated! { AuditStore:
@@ -142,5 +146,6 @@ gated! { Store:
     cursor_secret() -> Vec<u8>;
     first_start_is_over() -> bool;
     end_first_start() -> ();
+    backup() -> BackupStream;
     ping() -> ();
 }

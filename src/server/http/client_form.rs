@@ -13,7 +13,7 @@ use crate::clock::Deadline;
 use crate::oauth::{basic, form};
 use crate::secret::ClientSecret;
 use crate::server::error::{AuthFailure, Error};
-use crate::server::service::{ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
+use crate::server::service::{ClientRefusal, Endpoint, PresentedCredentials, SensitiveToken, TokenRequest};
 use crate::source_ip::{Peer, SourceAddress};
 
 use super::App;
@@ -38,7 +38,13 @@ pub(super) struct ClientForm {
 
 /// Reads a client's request, whose body has `most` bytes at most, has it decided, and answers. A failed authentication is answered no sooner than the delay
 /// after it arrived.
-pub(super) async fn answer<F, Fut>(app: &App, request: Request, most: usize, decide: F) -> Response
+pub(super) async fn answer<F, Fut>(
+    app: &App,
+    endpoint: Endpoint,
+    request: Request,
+    most: usize,
+    decide: F,
+) -> Response
 where
     F: FnOnce(ClientForm) -> Fut,
     Fut: Future<Output = Result<Response, ClientRefusal>>,
@@ -60,6 +66,7 @@ where
         Err(refusal) => refusal,
     };
     let request_id = app.service.request_id();
+    app.service.metrics().oauth_request_refused(endpoint, &error);
     app.service.note_refusal_of(&request_id, &error, client_id.as_ref(), source.ok());
     if matches!(error, Error::Unauthenticated(_)) {
         earliest_refusal.reached().await;

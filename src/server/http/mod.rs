@@ -15,11 +15,14 @@ mod health;
 mod introspect;
 mod keys;
 mod listen;
+mod metrics;
 mod projects;
 mod render;
 mod revocations;
 mod revoke;
+mod store;
 mod token;
+mod usage;
 mod well_known;
 mod whoami;
 
@@ -35,7 +38,7 @@ use crate::oauth::metadata::{
 };
 use crate::resource::{Guard, RequireScopes};
 use crate::scope::{Scope, ScopeSet};
-use crate::source_ip::SourcePolicy;
+use crate::source_ip::{Allowlist, SourcePolicy};
 
 use super::guards::Guards;
 use super::service::Service;
@@ -64,6 +67,8 @@ pub struct Shared {
     pub sources: Arc<SourcePolicy>,
     /// A failed authentication is answered no sooner than this after it arrived.
     pub failed_auth_delay: Duration,
+    /// Who may read the metrics without a token.
+    pub metrics_allow: Allowlist,
     /// The metadata documents, written once.
     pub documents: Arc<well_known::Documents>,
     /// The URI below which the kinds of problem are described.
@@ -82,7 +87,13 @@ const PROJECTS_READ: &str = "mintage:projects:read";
 impl App {
     /// Everything that the routes of `service` need.
     #[must_use]
-    pub fn new(service: Arc<Service>, sources: SourcePolicy, guards: Guards, failed_auth_delay: Duration) -> Self {
+    pub fn new(
+        service: Arc<Service>,
+        sources: SourcePolicy,
+        guards: Guards,
+        failed_auth_delay: Duration,
+        metrics_allow: Allowlist,
+    ) -> Self {
         let issuer = Arc::clone(&service.settings().issuer);
         let resource_metadata: Arc<str> = url::Url::parse(&issuer)
             .map_or_else(
@@ -103,6 +114,7 @@ impl App {
             errors_base,
             sources,
             failed_auth_delay,
+            metrics_allow,
             guards,
             guard,
             service,
@@ -159,6 +171,7 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
         .route("/errors/{reason}", get(errors::show))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
 }
 
 /// A change is made to its end although its caller may hang up.
@@ -177,6 +190,8 @@ pub fn admin_routes(app: App) -> Router {
         .route("/api/v1/clients/{id}/secrets/retire", post(clients::retire_secrets))
         .route("/api/v1/clients/{id}/secrets/{secret_id}", delete(clients::withdraw_secret))
         .route("/api/v1/clients/{id}/revoke", post(clients::revoke))
+        .route("/api/v1/clients/{id}/usage", get(usage::show))
+        .route("/api/v1/store/backup", get(store::backup))
         .route("/api/v1/tokens/explain", post(explain::token))
         .route("/api/v1/refusals/{request_id}", get(explain::refusal))
         .route("/api/v1/keys", get(keys::list))

@@ -8,6 +8,7 @@ mod client;
 mod key;
 mod place;
 mod refusal;
+mod usage;
 
 pub use api::{Api, DefinedScope, Project};
 pub use audit::{Actor, AuditHead, Change, Origin, SealedChange};
@@ -15,6 +16,7 @@ pub use client::{Client, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
 pub use key::KeyRecord;
 pub use place::Place;
 pub use refusal::RefusalRecord;
+pub use usage::{ClientUsage, ClientUses, Figures, OTHERS, Per, SecretFigures};
 
 use serde::{Deserialize, Serialize};
 

@@ -6,15 +6,18 @@
 mod apis;
 mod audiences;
 mod authenticate;
+mod backup;
 mod catalog;
 mod client_cache;
 mod clients;
 mod cursor;
 mod explain;
 mod feed;
+mod figures;
 mod introspect;
 mod issue;
 mod keys;
+mod metrics;
 mod pace;
 mod projects;
 mod quickstart;
@@ -42,10 +45,13 @@ use super::model::{Change, Origin, Place, Revocation};
 use super::store::{Store, StoreError};
 
 pub use authenticate::{Authenticated, ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
+pub use backup::Backup;
 pub use catalog::{Catalog, CatalogSnapshot};
 pub use cursor::PageRequest;
 pub use feed::FeedAnswer;
+pub use figures::UsageRange;
 pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
+pub use metrics::{Endpoint, Gauge, Metrics};
 pub use pace::refresh_in;
 pub use quickstart::{QUICKSTART_ID, Quickstart};
 pub use revocations::Revocations;
@@ -86,6 +92,7 @@ pub struct Service {
     /// A change went wrong, so that the store may have more than what is at hand.
     doubt: AtomicBool,
     usage: usage::Usage,
+    metrics: Metrics,
     refusals: refusals::Refusals,
     cursors: cursor::CursorKey,
 }
@@ -118,6 +125,7 @@ impl Service {
             .revocations(Arc::clone(&revocations) as _)
             .leeway(LEEWAY)
             .build();
+        let started = clock.now();
         let cursors = cursor::CursorKey::new(&store.cursor_secret().await?);
         Ok(Self {
             settings,
@@ -132,7 +140,8 @@ impl Service {
             waiting: feed::Waiting::default(),
             stopping: watch::Sender::new(false),
             doubt: AtomicBool::new(false),
-            usage: usage::Usage::default(),
+            usage: usage::Usage::new(started),
+            metrics: Metrics::new(),
             refusals: refusals::Refusals::default(),
             cursors,
         })

@@ -158,7 +158,7 @@ impl Service {
         Err(StoreError::Conflict.into())
     }
 
-    async fn existing(&self, id: &str) -> Result<Client, Error> {
+    pub(super) async fn existing(&self, id: &str) -> Result<Client, Error> {
         // What is not an id is not repeated: people paste secrets there.
         let absent = |name: &str| Error::NotFound { what: "client", name: name.to_owned() };
         let parsed = ClientId::parse(id).map_err(|_| absent(NO_SUCH_ID))?;

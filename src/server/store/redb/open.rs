@@ -7,15 +7,15 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use redb::{Database, DatabaseError, ReadableDatabase};
+use redb::{Database, DatabaseError, ReadableDatabase, WriteTransaction};
 
 use crate::clock::UnixTime;
 use crate::server::model::{AuditHead, DEFAULT, Project, SCHEMA_VERSION};
 use crate::server::store::StoreError;
 
 use super::tables::{
-    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, META, PROJECTS, REFUSALS, REVOCATIONS, SCHEMA, SCOPES,
-    SECRET_USES, decode, encode,
+    APIS, AUDIT, AUDIT_HEAD, CLIENT_USES, CLIENTS, CURSOR_SECRET, KEYS, META, PROJECTS, REFUSALS, REVOCATIONS, SCHEMA,
+    SCOPES, SECRET_USES, USAGE, decode, encode,
 };
 use super::{answering_panics, builder, check, unavailable};
 
@@ -67,11 +67,11 @@ impl OpenError {
         move |source| Self::Io { path, source }
     }
 
-    fn damaged(path: &Path, why: impl std::fmt::Display) -> Self {
+    pub(super) fn damaged(path: &Path, why: impl std::fmt::Display) -> Self {
         Self::Damaged { path: path.to_owned(), why: why.to_string() }
     }
 
-    fn of(path: &Path, error: DatabaseError) -> Self {
+    pub(super) fn of(path: &Path, error: DatabaseError) -> Self {
         match error {
             DatabaseError::DatabaseAlreadyOpen => Self::InUse(path.to_owned()),
             DatabaseError::Storage(redb::StorageError::Io(source))
@@ -128,6 +128,7 @@ fn open(path: &Path) -> Result<Database, OpenError> {
             Err(error) => return Err(OpenError::of(path, error)),
         }
     };
+    make_missing_tables(&database).map_err(|error| OpenError::damaged(path, error))?;
     sweep(path, path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")))?;
     Ok(database)
 }
@@ -215,15 +216,35 @@ fn initialize(database: &Database, seed: [u8; 32], now: UnixTime) -> Result<(), 
             created_at: now,
         };
         projects.insert((DEFAULT, DEFAULT), encode(&project)?.as_slice()).map_err(unavailable)?;
-        // So that no reader finds a table missing.
-        transaction.open_table(CLIENTS).map_err(unavailable)?;
-        transaction.open_table(SECRET_USES).map_err(unavailable)?;
-        transaction.open_table(APIS).map_err(unavailable)?;
-        transaction.open_table(SCOPES).map_err(unavailable)?;
-        transaction.open_table(KEYS).map_err(unavailable)?;
-        transaction.open_table(REVOCATIONS).map_err(unavailable)?;
-        transaction.open_table(AUDIT).map_err(unavailable)?;
-        transaction.open_table(REFUSALS).map_err(unavailable)?;
     }
+    make_tables(&transaction)?;
     transaction.commit().map_err(unavailable)
+}
+
+/// So that no reader finds a table missing.
+fn make_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(CLIENTS).map_err(unavailable)?;
+    transaction.open_table(SECRET_USES).map_err(unavailable)?;
+    transaction.open_table(USAGE).map_err(unavailable)?;
+    transaction.open_table(CLIENT_USES).map_err(unavailable)?;
+    transaction.open_table(APIS).map_err(unavailable)?;
+    transaction.open_table(SCOPES).map_err(unavailable)?;
+    transaction.open_table(KEYS).map_err(unavailable)?;
+    transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+    transaction.open_table(AUDIT).map_err(unavailable)?;
+    transaction.open_table(REFUSALS).map_err(unavailable)?;
+    Ok(())
+}
+
+/// Makes the tables that a store of an earlier version does not have. One that has them all is not written to.
+fn make_missing_tables(database: &Database) -> Result<(), StoreError> {
+    let mut transaction = database.begin_write().map_err(unavailable)?;
+    transaction.set_quick_repair(true);
+    let count = |transaction: &WriteTransaction| Ok(transaction.list_tables().map_err(unavailable)?.count());
+    let before = count(&transaction)?;
+    make_tables(&transaction)?;
+    match count(&transaction)? == before {
+        true => transaction.abort().map_err(unavailable),
+        false => transaction.commit().map_err(unavailable),
+    }
 }
