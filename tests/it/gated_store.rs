@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use mintage::clock::UnixTime;
 use mintage::id::ClientId;
 use mintage::server::model::{
-    Api, AuditHead, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Per, Project, RefusalRecord, Revocation,
-    SecretUse,
+    Api, AuditHead, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Per, Project, RefusalRecord,
+    Revocation, SecretUse,
 };
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{

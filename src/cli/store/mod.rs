@@ -52,9 +52,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
 }
 
 /// Work that blocks, off the threads that do not.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Failure::new("it was broken off")))
 }
 
@@ -105,7 +103,8 @@ fn counts(report: &Report) -> String {
 }
 
 fn shown(file: &Path, report: &Report) -> Value {
-    let tables: serde_json::Map<_, _> = report.tables.iter().map(|(name, count)| (name.clone(), json!(count))).collect();
+    let tables: serde_json::Map<_, _> =
+        report.tables.iter().map(|(name, count)| (name.clone(), json!(count))).collect();
     json!({
         "file": file,
         "ok": report.damaged == 0,

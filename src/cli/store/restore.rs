@@ -21,7 +21,9 @@ use super::{blocking, counts, faults, shown, unusable};
 pub(super) async fn run(global: &Global, file: PathBuf, replace: bool) -> Result<ExitCode, Failure> {
     let config = global.load(Overrides::default())?;
     if Admin::connect(global)?.is_running().await? {
-        return Err(Failure::new("a server is running here: stop it first. A store is put in place while nobody has it"));
+        return Err(Failure::new(
+            "a server is running here: stop it first. A store is put in place while nobody has it",
+        ));
     }
     let (store, from) = (config.store_path(), file.clone());
     let (report, kept) = blocking(move || place(&from, &store, replace)).await?;
@@ -65,9 +67,8 @@ struct MissingKey {
 
 /// The keys that the server cannot do without, and whose files are not there.
 fn missing_keys(dir: &Path, report: &Report) -> Vec<MissingKey> {
-    let needed = report.keys.iter().filter(|key| {
-        matches!(key.state, KeyState::Next | KeyState::Active | KeyState::Retiring)
-    });
+    let needed =
+        report.keys.iter().filter(|key| matches!(key.state, KeyState::Next | KeyState::Active | KeyState::Retiring));
     needed
         .map(|key| MissingKey { kid: key.kid.clone(), state: key.state.as_str(), path: dir.join(&key.file) })
         .filter(|key| !key.path.exists())

@@ -38,13 +38,7 @@ pub(super) struct ClientForm {
 
 /// Reads a client's request, whose body has `most` bytes at most, has it decided, and answers. A failed authentication is answered no sooner than the delay
 /// after it arrived.
-pub(super) async fn answer<F, Fut>(
-    app: &App,
-    endpoint: Endpoint,
-    request: Request,
-    most: usize,
-    decide: F,
-) -> Response
+pub(super) async fn answer<F, Fut>(app: &App, endpoint: Endpoint, request: Request, most: usize, decide: F) -> Response
 where
     F: FnOnce(ClientForm) -> Fut,
     Fut: Future<Output = Result<Response, ClientRefusal>>,

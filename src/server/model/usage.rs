@@ -69,10 +69,8 @@ pub struct SecretFigures {
 
 /// The entry of this name, as long as there is room for it, and that of all others beyond.
 fn entry<'m, T: Default>(map: &'m mut BTreeMap<String, T>, name: &str) -> &'m mut T {
-    let name = if map.contains_key(name) || map.len() < MOST_NAMES { name } else { OTHERS };
-    if !map.contains_key(name) {
-        map.insert(name.to_owned(), T::default());
-    }
+    let names = map.len() - usize::from(map.contains_key(OTHERS));
+    let name = if map.contains_key(name) || names < MOST_NAMES { name } else { OTHERS };
     map.entry(name.to_owned()).or_default()
 }
 

@@ -114,7 +114,8 @@ impl Service {
     pub async fn uses_of(&self, clients: Vec<ClientId>) -> Result<HashMap<ClientId, ClientUses>, Error> {
         // None is on its way to the store meanwhile.
         let _turn = self.usage.no_flush().await;
-        let pending: Vec<_> = clients.iter().filter_map(|id| Some((id.clone(), self.usage.pending_uses(id)?))).collect();
+        let pending: Vec<_> =
+            clients.iter().filter_map(|id| Some((id.clone(), self.usage.pending_uses(id)?))).collect();
         let mut uses = self.store.client_uses(clients).await?;
         for (id, later) in pending {
             uses.entry(id).or_default().add(&later);
@@ -143,9 +144,10 @@ impl Service {
 }
 
 fn shown_bucket(start: UnixTime, figures: Figures) -> api::UsageItem {
-    let secrets = figures.secrets.into_iter().map(|(id, figures)| {
-        (id, api::SecretCounts { issued: figures.issued, refused: figures.refused })
-    });
+    let secrets = figures
+        .secrets
+        .into_iter()
+        .map(|(id, figures)| (id, api::SecretCounts { issued: figures.issued, refused: figures.refused }));
     api::UsageItem {
         start_at: Rfc3339(start),
         issued: figures.issued,

@@ -181,9 +181,7 @@ impl Service {
         let (keys, activates_at) = self.keys.records();
         let now = self.clock.now();
         self.metrics.count(|| {
-            for state in
-                [KeyState::Next, KeyState::Active, KeyState::Retiring, KeyState::Revoked, KeyState::Retired]
-            {
+            for state in [KeyState::Next, KeyState::Active, KeyState::Retiring, KeyState::Revoked, KeyState::Retired] {
                 let count = keys.iter().filter(|key| key.state == state).count();
                 gauge!(KEYS, "state" => state.as_str()).set(count as f64);
             }

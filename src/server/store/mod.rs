@@ -14,8 +14,8 @@ use crate::clock::UnixTime;
 use crate::id::ClientId;
 
 use super::model::{
-    Api, AuditHead, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Per, Project, RefusalRecord, Revocation,
-    SecretUse,
+    Api, AuditHead, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Per, Project, RefusalRecord,
+    Revocation, SecretUse,
 };
 
 /// What a store can fail with.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use redb::{ReadableDatabase, TableHandle};
+use redb::{ReadableDatabase, ReadableTable, TableHandle};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -19,6 +19,15 @@ fn elsewhere(place: &Place) -> Place {
         fs::copy(entry.path(), other.at("keys").join(entry.file_name())).unwrap();
     }
     other
+}
+
+/// Says when it is over, however that comes about.
+struct Stops<'s>(&'s AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// The tables of a file, by redb itself.
@@ -61,6 +70,7 @@ async fn a_backup_taken_while_the_service_works_gives_tokens_elsewhere() {
     let (stop, made, issued) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     // Clients are made and tokens issued all the while.
     let backups: Vec<_> = std::thread::scope(|scope| {
+        let _stops = Stops(&stop);
         scope.spawn(|| {
             while !stop.load(Ordering::SeqCst) {
                 let name = json!({ "name": "n", "client_id": format!("c-{}", made.load(Ordering::SeqCst)) });
@@ -75,7 +85,7 @@ async fn a_backup_taken_while_the_service_works_gives_tokens_elsewhere() {
                 issued.fetch_add(1, Ordering::SeqCst);
             }
         });
-        let backups = (0..3)
+        (0..3)
             .map(|n| {
                 let before = (made.load(Ordering::SeqCst), issued.load(Ordering::SeqCst));
                 super::wait_for("clients and tokens", || {
@@ -86,9 +96,7 @@ async fn a_backup_taken_while_the_service_works_gives_tokens_elsewhere() {
                 place.text(&["store", "backup", file.to_str().unwrap()]);
                 (file, least, made.load(Ordering::SeqCst))
             })
-            .collect();
-        stop.store(true, Ordering::SeqCst);
-        backups
+            .collect()
     });
     assert_eq!(server.stop("-TERM").code, Some(0));
     let store = place.store();
@@ -184,11 +192,12 @@ async fn a_store_is_put_in_place_whole_or_not_at_all() {
         assert_eq!(contents(&place.at("data")), before);
     }
     let text = b"client.create";
-    let at = bytes.windows(text.len()).position(|window| window == text).unwrap();
+    // All of them: a page that is no longer in use may have one, too.
+    let places = bytes.windows(text.len()).enumerate().filter(|(_, window)| window == text).map(|(at, _)| at);
     let mut altered = bytes.clone();
-    altered[at] ^= 1;
+    places.for_each(|at| altered[at] ^= 1);
     place.write("altered", &altered);
-    assert!(place.fails(&["store", "check", "altered"]).contains("checksums"));
+    assert!(place.fails(&["store", "check", "altered"]).contains("altered is damaged"));
 
     // With --replace the old one is kept, and what is missing is named.
     let server = place.start(&[]);

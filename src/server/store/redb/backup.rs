@@ -12,7 +12,7 @@ use crate::server::store::{BackupStream, StoreError};
 
 use super::inspect::{Report, inspect};
 use super::open::OpenError;
-use super::{RedbStore, READ_TIMEOUT, answering_panics, check, copy, poisoned, reopening};
+use super::{READ_TIMEOUT, RedbStore, answering_panics, check, copy, poisoned, reopening};
 
 /// The pieces that wait to be taken. What is not taken holds nothing up but the backup itself.
 const WAITING: usize = 4;

@@ -109,8 +109,9 @@ fn fill(transaction: &WriteTransaction, stream: &mut dyn Read) -> io::Result<()>
                 let (shape, name) = (field(stream)?, field(stream)?);
                 let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| invalid("a name is no text"));
                 let (shape, name) = (text(shape)?, text(name)?);
-                let shape = shapes::named(&shape)
-                    .ok_or_else(|| invalid(&format!("the table {name} is of a kind that this program does not know")))?;
+                let shape = shapes::named(&shape).ok_or_else(|| {
+                    invalid(&format!("the table {name} is of a kind that this program does not know"))
+                })?;
                 // The one before has to be closed first.
                 drop(table.take());
                 table = Some(shape.make(transaction, &name).map_err(io_error)?);

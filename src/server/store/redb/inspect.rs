@@ -110,7 +110,8 @@ fn shown(key: &[u8]) -> String {
 /// What the store keeps of itself.
 fn meta(transaction: &ReadTransaction, chain: &Chain, report: &mut Report) -> Result<(), StoreError> {
     let meta = transaction.open_table(META).map_err(unavailable)?;
-    let get = |name: &str| Ok::<_, StoreError>(meta.get(name).map_err(unavailable)?.map(|bytes| bytes.value().to_vec()));
+    let get =
+        |name: &str| Ok::<_, StoreError>(meta.get(name).map_err(unavailable)?.map(|bytes| bytes.value().to_vec()));
     match get(SCHEMA)?.map(|bytes| decode::<u32>("the schema", &bytes)) {
         Some(Ok(SCHEMA_VERSION)) => {}
         _ => report.fault(format!("meta: the schema is not {SCHEMA_VERSION}, which this program reads")),
@@ -121,7 +122,10 @@ fn meta(transaction: &ReadTransaction, chain: &Chain, report: &mut Report) -> Re
     match get(AUDIT_HEAD)?.map(|bytes| decode::<AuditHead>("the audit chain", &bytes)) {
         Some(Ok(head)) => {
             if chain.end.as_ref().unwrap_or(&AuditHead::default()) != &head {
-                report.fault(format!("audit: its last record is not number {}, with which the chain ends", head.sequence));
+                report.fault(format!(
+                    "audit: its last record is not number {}, with which the chain ends",
+                    head.sequence
+                ));
             }
             report.audit_head = head;
         }

@@ -163,14 +163,15 @@ impl UsageStore for RedbStore {
                 let mut last = after;
                 for _ in 0..most {
                     let next = {
-                        let behind = last.as_ref().map_or(Bound::Unbounded, |id| {
-                            Bound::Excluded((id.as_str(), u8::MAX, i64::MAX))
-                        });
+                        let behind = last
+                            .as_ref()
+                            .map_or(Bound::Unbounded, |id| Bound::Excluded((id.as_str(), u8::MAX, i64::MAX)));
                         let range = usage.range::<(&str, u8, i64)>((behind, Bound::Unbounded));
                         let next = range.map_err(unavailable)?.next().transpose().map_err(unavailable)?;
                         next.map(|(key, _)| ClientId::parse(key.value().0)).transpose()
                     };
-                    let next = next.map_err(|_| StoreError::Corrupt("usage is kept of what is no client".to_owned()))?;
+                    let next =
+                        next.map_err(|_| StoreError::Corrupt("usage is kept of what is no client".to_owned()))?;
                     let Some(id) = next else { return Ok(None) };
                     for (per, before) in [(Per::Hour, hours), (Per::Day, days)] {
                         let client = (id.as_str(), kind(per), i64::MIN)..(id.as_str(), kind(per), before.seconds());
