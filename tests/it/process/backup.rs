@@ -9,7 +9,7 @@ use redb::{ReadableDatabase, ReadableTable, TableHandle};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Mintage, Place, ask, audit, contents, mode};
+use super::{Mintage, Place, ask, audit, contents, mode, speak};
 
 /// A second place with the keys of this one, and nothing else.
 fn elsewhere(place: &Place) -> Place {
@@ -79,9 +79,12 @@ async fn a_backup_taken_while_the_service_works_gives_tokens_elsewhere() {
             }
         });
         scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let head = "POST /oauth/token HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded";
+            let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
             while !stop.load(Ordering::SeqCst) {
-                runtime.block_on(server.token(&id, &secret));
+                let stream = std::net::TcpStream::connect(server.address).unwrap();
+                let (status, answer) = speak(stream, head, &form).unwrap();
+                assert_eq!(status, 200, "{answer}");
                 issued.fetch_add(1, Ordering::SeqCst);
             }
         });
