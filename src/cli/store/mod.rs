@@ -80,6 +80,9 @@ async fn check(global: &Global, file: &Path) -> Result<ExitCode, Failure> {
     if report.damaged == 0 {
         if !global.json {
             output::line("every page, every record and the audit chain are whole")?;
+            if !report.unknown.is_empty() {
+                output::note(&format!("not known to this version, and not read: {}", report.unknown.join(", ")));
+            }
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -109,6 +112,7 @@ fn shown(file: &Path, report: &Report) -> Value {
         "file": file,
         "ok": report.damaged == 0,
         "tables": tables,
+        "unknown_tables": report.unknown,
         "audit_head": report.audit_head,
         "damaged": report.damaged,
         "faults": report.faults,

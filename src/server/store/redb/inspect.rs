@@ -25,6 +25,8 @@ const MOST_FAULTS: usize = 100;
 pub struct Report {
     /// The tables, in order of their names, and how many records each has.
     pub tables: Vec<(String, u64)>,
+    /// The tables that are not known here: counted, and their pages whole, but not read.
+    pub unknown: Vec<String>,
     /// The end of the audit chain.
     pub audit_head: AuditHead,
     /// The records of signing keys.
@@ -89,6 +91,9 @@ pub(super) fn inspect(database: &Database) -> Result<Report, StoreError> {
         });
         if let Err(error) = read {
             report.fault(format!("{table}: behind record {count}: {error}"));
+        }
+        if known.is_none() {
+            report.unknown.push(table.clone());
         }
         report.tables.push((table, count));
     }

@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use redb::{ReadableTable, WriteTransaction};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::clock::UnixTime;
 use crate::id::ClientId;
@@ -54,12 +55,17 @@ struct SecretId {
     id: String,
 }
 
+/// A record, or none where it cannot be read: figures are written beside changes, which must not fail on their account.
+fn readable<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Option<T> {
+    decode(what, bytes).inspect_err(|error| tracing::error!(%error, "usage begins anew")).ok()
+}
+
 /// Writes what one client has used, unless it is gone by now.
 fn note(transaction: &WriteTransaction, usage: &ClientUsage) -> Result<(), StoreError> {
     let id = usage.client_id.as_str();
     let clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
     let Some(has) = clients.get(id).map_err(unavailable)? else { return Ok(()) };
-    let has: Secrets = decode("a client", has.value())?;
+    let Some(has) = readable::<Secrets>("a client", has.value()) else { return Ok(()) };
     let mut secret_uses = transaction.open_table(SECRET_USES).map_err(unavailable)?;
     for (secret, used) in &usage.secrets {
         if has.secrets.iter().any(|kept| kept.id == *secret) {
@@ -69,7 +75,7 @@ fn note(transaction: &WriteTransaction, usage: &ClientUsage) -> Result<(), Store
     if usage.uses != ClientUses::default() {
         let mut table = transaction.open_table(CLIENT_USES).map_err(unavailable)?;
         let mut uses: ClientUses = match table.get(id).map_err(unavailable)? {
-            Some(bytes) => decode("the uses of a client", bytes.value())?,
+            Some(bytes) => readable("the uses of a client", bytes.value()).unwrap_or_default(),
             None => ClientUses::default(),
         };
         uses.add(&usage.uses);
@@ -80,7 +86,7 @@ fn note(transaction: &WriteTransaction, usage: &ClientUsage) -> Result<(), Store
         for per in [Per::Hour, Per::Day] {
             let key = (id, kind(per), per.start(*hour).seconds());
             let mut sum: Figures = match table.get(key).map_err(unavailable)? {
-                Some(bytes) => decode("the usage of a client", bytes.value())?,
+                Some(bytes) => readable("the usage of a client", bytes.value()).unwrap_or_default(),
                 None => Figures::default(),
             };
             sum.add(figures);
@@ -170,9 +176,8 @@ impl UsageStore for RedbStore {
                         let next = range.map_err(unavailable)?.next().transpose().map_err(unavailable)?;
                         next.map(|(key, _)| ClientId::parse(key.value().0)).transpose()
                     };
-                    let next =
-                        next.map_err(|_| StoreError::Corrupt("usage is kept of what is no client".to_owned()))?;
-                    let Some(id) = next else { return Ok(None) };
+                    // Nobody has written another key than an id.
+                    let Ok(Some(id)) = next else { return Ok(None) };
                     for (per, before) in [(Per::Hour, hours), (Per::Day, days)] {
                         let client = (id.as_str(), kind(per), i64::MIN)..(id.as_str(), kind(per), before.seconds());
                         usage.retain_in(client, |_, _| false).map_err(unavailable)?;
