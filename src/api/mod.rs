@@ -10,6 +10,7 @@ mod explain;
 mod given;
 mod keys;
 mod secrets;
+mod usage;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -24,6 +25,7 @@ pub use explain::{ExplainToken, Refusal, WhoAmI};
 pub use given::GivenSecret;
 pub use keys::{Key, KeyState, RotateKeys, Rotation};
 pub use secrets::{NewSecret, RetireSecrets, Secret, UNUSED_FOR};
+pub use usage::{ScopeUsage, SecretCounts, SecretUsage, Usage, UsageBucket, UsageItem};
 
 /// A member of a merge patch (RFC 7396) that is there: one of type `Option` tells null from left out, and any other takes
 /// no null.

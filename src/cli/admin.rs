@@ -20,6 +20,9 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// How long the answer to a request about many clients may take: slow hashes are made of their secrets.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// The longest that a download takes. Whether it still moves is for its reader to watch.
+const DOWNLOAD: Duration = Duration::from_secs(24 * 3600);
+
 /// A running server.
 #[derive(Debug)]
 pub(super) struct Admin {
@@ -98,6 +101,29 @@ impl Admin {
         }
     }
 
+    /// An answer of any length, to be read piece by piece.
+    pub(super) async fn download(&self, path: &str) -> Result<reqwest::Response, Failure> {
+        let request = self.http.get(format!("http://localhost/api/v1/{path}")).timeout(DOWNLOAD);
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        Err(refused(status.as_u16(), &read_bounded(response, MAX_ANSWER).await?))
+    }
+
+    /// Whether a server answers; where one might and does not let us in, that is an error.
+    pub(super) async fn is_running(&self) -> Result<bool, Failure> {
+        let asked = self.http.get("http://localhost/healthz").send().await;
+        match asked {
+            Ok(_) => Ok(true),
+            Err(error) => match io_kind(&error) {
+                Some(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => Ok(false),
+                _ => Err(self.unreachable(&error)),
+            },
+        }
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -128,16 +154,8 @@ impl Admin {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let mut source: Option<&dyn std::error::Error> = Some(error);
-        let mut kind = None;
-        while let Some(current) = source {
-            if let Some(io) = current.downcast_ref::<std::io::Error>() {
-                kind = Some(io.kind());
-            }
-            source = current.source();
-        }
         let socket = self.socket.display();
-        Failure::new(match kind {
+        Failure::new(match io_kind(error) {
             Some(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => format!(
                 "no server is running here: nothing listens on {socket}. Start one with `mintage serve`; \
                  if it runs elsewhere, name its socket with --socket"
@@ -148,6 +166,19 @@ impl Admin {
             _ => format!("the server at {socket} could not be reached: {error}"),
         })
     }
+}
+
+/// What the system said, where it was the system.
+fn io_kind(error: &reqwest::Error) -> Option<std::io::ErrorKind> {
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    let mut kind = None;
+    while let Some(current) = source {
+        if let Some(io) = current.downcast_ref::<std::io::Error>() {
+            kind = Some(io.kind());
+        }
+        source = current.source();
+    }
+    kind
 }
 
 fn refused(status: u16, body: &[u8]) -> Failure {

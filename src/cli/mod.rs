@@ -17,6 +17,7 @@ mod key;
 mod output;
 mod serve;
 mod source;
+mod store;
 mod token;
 
 use std::path::PathBuf;
@@ -130,6 +131,9 @@ enum Command {
     /// Look at the signing keys, rotate and revoke them
     #[command(subcommand)]
     Key(key::Command),
+    /// Back the store up, put a backup in place, look a store or a backup through
+    #[command(subcommand)]
+    Store(store::Command),
     /// Fetch a token, or look into one
     #[command(subcommand)]
     Token(token::Command),
@@ -175,6 +179,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Client(command)) => client::run(global, command).await,
         Some(Command::Import(command)) => import::run(global, command).await,
         Some(Command::Key(command)) => key::run(global, &command).await,
+        Some(Command::Store(command)) => store::run(global, command).await,
         Some(Command::Token(command)) => token::run(global, command).await,
         Some(Command::Agent(arguments)) => agent::run(global, arguments).await,
         Some(Command::Explain(arguments)) => explain::request(global, &arguments).await,

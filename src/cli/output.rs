@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use crate::server::store::redb::panics_are_answered;
+
 use super::Failure;
 
 /// Prints `text` to stdout. A reader that has gone (`| head`) is no failure.
@@ -35,6 +37,16 @@ pub(super) fn fail(failure: &Failure) -> ExitCode {
 /// Prints a line to stderr: for the person, not for the program that reads stdout.
 pub(super) fn note(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// What the store answers as an error is no news for the terminal.
+pub(super) fn keep_answered_panics_quiet() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panics_are_answered() {
+            report(panic);
+        }
+    }));
 }
 
 /// Rows under headings, each column as wide as it has to be.

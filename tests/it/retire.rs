@@ -312,7 +312,7 @@ async fn a_use_that_is_being_written_is_seen() {
         let shown = app.service.client(&old.id, &app.caller()).await.unwrap().value;
         assert_eq!(shown.secrets[0].last_used_at.unwrap().0, app.now());
     };
-    gate.hold_verb("note_secret_uses");
+    gate.hold_verb("note_usage");
     let service = Arc::clone(&app.service);
     let flush = tokio::spawn(async move { service.flush().await });
     gate.arrival().await;

@@ -1,10 +1,11 @@
-//! `mintage client create|import|export|list|show|update|rotate|withdraw|revoke|enable|disable|delete`
+//! `mintage client create|import|export|list|show|usage|update|rotate|withdraw|revoke|enable|disable|delete`
 
 mod import;
 mod in_use;
 mod rotate;
 mod save;
 mod update;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub(super) enum Command {
         /// Its client_id
         id: String,
     },
+    /// Show what a client has used: tokens issued and refused, by secret and scope, and when each was last used
+    Usage(usage::Usage),
     /// Change a client; what takes from what it may do cuts its tokens off
     #[command(override_usage = "mintage client update [OPTIONS] <ID>")]
     Update(update::Update),
@@ -165,6 +168,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
                 output::line(&format!("\n{}", lines.join("\n")))?;
             }
         }
+        Command::Usage(usage) => usage::run(global, &admin, &path(&usage.id), &usage).await?,
         Command::Rotate(rotate) => rotate::run(global, &admin, &path(&rotate.id), rotate).await?,
         Command::Update(update) => {
             let (client, tokens) = update::run(&admin, &path(&update.id), update).await?;

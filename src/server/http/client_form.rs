@@ -14,7 +14,7 @@ use crate::clock::{Deadline, Stopwatch};
 use crate::oauth::{basic, form};
 use crate::secret::ClientSecret;
 use crate::server::error::{AuthFailure, Error};
-use crate::server::service::{ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
+use crate::server::service::{ClientRefusal, Endpoint, PresentedCredentials, SensitiveToken, TokenRequest};
 use crate::source_ip::{Peer, SourceAddress};
 
 use super::App;
@@ -39,7 +39,7 @@ pub(super) struct ClientForm {
 
 /// Reads a client's request, whose body has `most` bytes at most, has it decided, and answers. A failed authentication is answered no sooner than the delay
 /// after it arrived.
-pub(super) async fn answer<F, Fut>(app: &App, request: Request, most: usize, decide: F) -> Response
+pub(super) async fn answer<F, Fut>(app: &App, endpoint: Endpoint, request: Request, most: usize, decide: F) -> Response
 where
     F: FnOnce(ClientForm) -> Fut,
     Fut: Future<Output = Result<Response, ClientRefusal>>,
@@ -61,6 +61,7 @@ where
         Err(refusal) => refusal,
     };
     let request_id = app.service.request_id();
+    app.service.metrics().oauth_request_refused(endpoint, &error);
     app.service.note_refusal_of(&request_id, &error, client_id.as_ref(), source.ok());
     if matches!(error, Error::Unauthenticated(_)) {
         hold(app, arrived).await;

@@ -12,6 +12,7 @@ mod key;
 mod place;
 mod receipt;
 mod refusal;
+mod usage;
 
 pub use api::{Api, DefinedScope};
 pub use audit::{Actor, AuditHead, Change, Origin, SealedChange};
@@ -23,6 +24,7 @@ pub use key::KeyRecord;
 pub use place::Place;
 pub use receipt::{Receipt, ReceiptRecord, ReplayedAnswer};
 pub use refusal::RefusalRecord;
+pub use usage::{ClientUsage, ClientUses, Figures, OTHERS, Per, SecretFigures};
 
 use serde::{Deserialize, Serialize};
 

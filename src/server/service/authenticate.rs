@@ -106,6 +106,8 @@ impl Service {
         if authenticated.client.ip_allowlist.admits(source.ip) {
             return Ok(authenticated);
         }
+        // The secret was right: that it is in use, and from where, is what the operator wants to see.
+        self.note_use(&authenticated, source);
         Err(authenticated.refused(Error::AddressNotAllowed(source)))
     }
 

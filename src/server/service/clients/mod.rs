@@ -184,7 +184,7 @@ impl Service {
     }
 
     /// The client of this id, if the caller reaches it: what they do not reach is not there.
-    async fn existing(&self, id: &str, caller: &Caller) -> Result<Client, Error> {
+    pub(super) async fn existing(&self, id: &str, caller: &Caller) -> Result<Client, Error> {
         // What is not an id is not repeated: people paste secrets there.
         let absent = || Error::NotFound { what: "client", name: NO_SUCH_ID.to_owned() };
         let parsed = ClientId::parse(id).map_err(|_| absent())?;
