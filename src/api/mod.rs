@@ -2,6 +2,7 @@
 //!
 //! Responsible for: member names and types, both ways. Never: what they mean. Times are RFC 3339 strings named `…_at`.
 
+mod audit;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::clock::Rfc3339;
 use crate::secret::Environment;
 
+pub use audit::{
+    AuditActor, AuditChange, AuditEntry, AuditExport, AuditHead, AuditIssuance, AuditKind, AuditProblem, AuditRefusal,
+    AuditVerdict, VerifyAudit,
+};
 pub use secrets::{NewSecret, RetireSecrets, Secret, UNUSED_FOR};
 
 /// A member of a merge patch (RFC 7396) that is there: one of type `Option` tells null from left out, and any other takes

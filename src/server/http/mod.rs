@@ -5,6 +5,7 @@
 
 mod admin_socket;
 mod apis;
+mod audit;
 mod client_form;
 mod clients;
 mod errors;
@@ -179,6 +180,10 @@ pub fn admin_routes(app: App) -> Router {
         .route("/api/v1/clients/{id}/revoke", post(clients::revoke))
         .route("/api/v1/tokens/explain", post(explain::token))
         .route("/api/v1/refusals/{request_id}", get(explain::refusal))
+        .route("/api/v1/audit", get(audit::list))
+        .route("/api/v1/audit/export", get(audit::export))
+        .route("/api/v1/audit/head", get(audit::head))
+        .route("/api/v1/audit/verify", post(audit::verify))
         .route("/api/v1/keys", get(keys::list))
         .route("/api/v1/keys/rotate", post(keys::rotate))
         .route("/api/v1/keys/{kid}/revoke", post(keys::revoke))

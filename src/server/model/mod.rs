@@ -4,14 +4,20 @@
 
 mod api;
 mod audit;
+mod chain;
 mod client;
+mod issuance;
 mod key;
 mod place;
 mod refusal;
 
 pub use api::{Api, DefinedScope, Project};
 pub use audit::{Actor, AuditHead, Change, Origin, SealedChange};
+pub use chain::{
+    BadHead, ChainWalk, ClaimedHead, HEAD_TYPE, HeadClaims, Problem, PruneRecord, Ranges, RecordFacts, Verdict,
+};
 pub use client::{Client, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
+pub use issuance::{Gap, Issuance, MAX_COUNTED, Retention, Segment};
 pub use key::KeyRecord;
 pub use place::Place;
 pub use refusal::RefusalRecord;

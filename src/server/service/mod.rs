@@ -5,6 +5,7 @@
 
 mod apis;
 mod audiences;
+mod audit;
 mod authenticate;
 mod catalog;
 mod client_cache;
@@ -38,9 +39,13 @@ use crate::resource::Verifier;
 
 use super::error::Error;
 use super::keys::KeyRing;
-use super::model::{Change, Origin, Place, Revocation};
+use super::model::{Change, Origin, Place, Retention, Revocation};
 use super::store::{Store, StoreError};
 
+pub use audit::{
+    AuditFilter, ExportFilter, ExportFrom, Position, export as export_audit, offline_head, page as audit_page,
+    shown as shown_verdict, verify as verify_audit,
+};
 pub use authenticate::{Authenticated, ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
 pub use catalog::{Catalog, CatalogSnapshot};
 pub use cursor::PageRequest;
@@ -67,6 +72,8 @@ pub struct Settings {
     pub token_ttl: Duration,
     /// The most that wait for the revocation feed at once.
     pub most_waiting: usize,
+    /// How long the audit log is kept.
+    pub retention: Retention,
 }
 
 /// Everything that decisions rest on.
@@ -87,6 +94,7 @@ pub struct Service {
     doubt: AtomicBool,
     usage: usage::Usage,
     refusals: refusals::Refusals,
+    audit: audit::Audit,
     cursors: cursor::CursorKey,
 }
 
@@ -134,6 +142,7 @@ impl Service {
             doubt: AtomicBool::new(false),
             usage: usage::Usage::default(),
             refusals: refusals::Refusals::default(),
+            audit: audit::Audit::default(),
             cursors,
         })
     }

@@ -1,4 +1,4 @@
-//! What happens in the background: keys moved on, uses and refusals written, what no longer matters
+//! What happens in the background: keys moved on, uses, refusals and issuances written, what no longer matters
 //! forgotten.
 
 use std::sync::Arc;
@@ -41,6 +41,12 @@ impl Service {
         if let Err(error) = self.keys.tick().await {
             tracing::error!(%error, "the keys could not be moved on");
         }
+        if let Err(error) = self.keep_signing_key().await {
+            tracing::warn!(
+                error = error.cause(),
+                "the public half of the signing key could not be kept for the audit log"
+            );
+        }
         self.flush().await;
     }
 
@@ -53,6 +59,7 @@ impl Service {
             Ok(_) => self.revocations.purge(now),
             Err(error) => tracing::error!(%error, "what no longer matters could not be purged"),
         }
+        self.prune_audit().await;
         if !self.keys.has_next() {
             tracing::error!(
                 "there is no next key to rotate to: put a new RSA key into the folder of keys \
@@ -65,6 +72,7 @@ impl Service {
     pub async fn flush(&self) {
         self.flush_usage().await;
         self.flush_refusals().await;
+        self.flush_issuances().await;
     }
 
     async fn flush_usage(&self) {

@@ -14,8 +14,8 @@ use crate::server::model::{AuditHead, DEFAULT, Project, SCHEMA_VERSION};
 use crate::server::store::StoreError;
 
 use super::tables::{
-    APIS, AUDIT, AUDIT_HEAD, CLIENTS, CURSOR_SECRET, KEYS, META, PROJECTS, REFUSALS, REVOCATIONS, SCHEMA, SCOPES,
-    SECRET_USES, decode, encode,
+    APIS, AUDIT, AUDIT_HEAD, AUDIT_KEYS, CLEAN_STOP, CLIENTS, CURSOR_SECRET, ISSUANCES, KEYS, META, PROJECTS, REFUSALS,
+    REVOCATIONS, SCHEMA, SCOPES, SECRET_USES, decode, encode,
 };
 use super::{answering_panics, builder, check, unavailable};
 
@@ -128,6 +128,7 @@ fn open(path: &Path) -> Result<Database, OpenError> {
             Err(error) => return Err(OpenError::of(path, error)),
         }
     };
+    catch_up(&database).map_err(|error| OpenError::damaged(path, error))?;
     sweep(path, path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")))?;
     Ok(database)
 }
@@ -199,6 +200,30 @@ fn sweep(path: &Path, folder: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// The tables of issuances. A store that had none has lost none, so that its last run counts as ended.
+fn add_issuances(transaction: &redb::WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(ISSUANCES).map_err(unavailable)?;
+    transaction.open_table(AUDIT_KEYS).map_err(unavailable)?;
+    let mut meta = transaction.open_table(META).map_err(unavailable)?;
+    meta.insert(CLEAN_STOP, encode(&true)?.as_slice()).map_err(unavailable)?;
+    Ok(())
+}
+
+/// Brings a store from before there were issuances to where this version wants it.
+fn catch_up(database: &Database) -> Result<(), StoreError> {
+    let transaction = database.begin_read().map_err(unavailable)?;
+    match transaction.open_table(ISSUANCES) {
+        Ok(_) => return Ok(()),
+        Err(redb::TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(unavailable(error)),
+    }
+    drop(transaction);
+    let mut transaction = database.begin_write().map_err(unavailable)?;
+    transaction.set_quick_repair(true);
+    add_issuances(&transaction)?;
+    transaction.commit().map_err(unavailable)
+}
+
 fn initialize(database: &Database, seed: [u8; 32], now: UnixTime) -> Result<(), StoreError> {
     let mut transaction = database.begin_write().map_err(unavailable)?;
     transaction.set_quick_repair(true);
@@ -225,5 +250,6 @@ fn initialize(database: &Database, seed: [u8; 32], now: UnixTime) -> Result<(), 
         transaction.open_table(AUDIT).map_err(unavailable)?;
         transaction.open_table(REFUSALS).map_err(unavailable)?;
     }
+    add_issuances(&transaction)?;
     transaction.commit().map_err(unavailable)
 }
