@@ -6,6 +6,7 @@
 mod admin;
 mod agent;
 mod api;
+mod audit;
 mod client;
 mod config;
 mod edit;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::server::config::{Config, ConfigError, Overrides, load};
+use crate::server::store::redb::panics_are_answered;
 
 /// Why a command failed, in words for a person, and in a number for a script.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +127,9 @@ enum Command {
     /// Look at the signing keys, rotate and revoke them
     #[command(subcommand)]
     Key(key::Command),
+    /// Read the audit log, export it, and find out whether it is as it was written
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Fetch a token, or look into one
     #[command(subcommand)]
     Token(token::Command),
@@ -150,6 +155,13 @@ pub fn main() -> ExitCode {
         );
         error.exit();
     }
+    // What a store answers as an error is no news for the terminal.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panics_are_answered() {
+            report(panic);
+        }
+    }));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output::fail(&Failure::new(error)),
@@ -169,6 +181,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Api(command)) => api::run(global, command).await,
         Some(Command::Client(command)) => client::run(global, command).await,
         Some(Command::Key(command)) => key::run(global, &command).await,
+        Some(Command::Audit(command)) => audit::run(global, command).await,
         Some(Command::Token(command)) => token::run(global, command).await,
         Some(Command::Agent(arguments)) => agent::run(global, arguments).await,
         Some(Command::Explain(arguments)) => explain::request(global, &arguments).await,

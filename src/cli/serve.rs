@@ -9,7 +9,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::oauth::metadata::{TOKEN_PATH, endpoint};
 use crate::server::config::Overrides;
 use crate::server::service::{QUICKSTART_ID, Quickstart};
-use crate::server::store::redb::panics_are_answered;
 use crate::server::{Parts, Server, init_telemetry};
 
 use super::{Failure, Global, output};
@@ -52,13 +51,6 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         keys_dir: arguments.keys_dir,
         socket: None,
     })?;
-    // What the store answers as an error is no news for the terminal.
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !panics_are_answered() {
-            report(panic);
-        }
-    }));
     let _logs = init_telemetry(&config.telemetry);
     // Before anything is made, so that no signal is missed.
     let mut interrupt = signal(SignalKind::interrupt())?;
