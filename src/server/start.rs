@@ -17,8 +17,7 @@ use super::config::{Audit, Config};
 use super::guards::Guards;
 use super::http::{self, AdminSocket, App};
 use super::keys::{KeyRing, KeyRingError, Settings as KeySettings};
-use super::model::Retention;
-use super::service::{LEEWAY, Quickstart, Service, Settings};
+use super::service::{LEEWAY, Quickstart, Retention, Service, Settings};
 use super::store::redb::{OpenError, RedbStore};
 use super::store::{Store, StoreError};
 

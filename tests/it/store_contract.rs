@@ -16,7 +16,7 @@ use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{ABSENT, Store, StoreError};
 use serde_json::{Value, json};
 
-fn change(action: &'static str) -> Change {
+pub fn change(action: &'static str) -> Change {
     Change {
         at: UnixTime::from_seconds(1000),
         origin: Origin::SYSTEM,
@@ -346,7 +346,7 @@ async fn the_defaults_are_there(store: Arc<dyn Store>) {
 }
 
 /// Runs a part of the contract on a new store of each kind.
-async fn on_each<F: Future<Output = ()>>(part: impl Fn(Arc<dyn Store>) -> F) {
+pub async fn on_each<F: Future<Output = ()>>(part: impl Fn(Arc<dyn Store>) -> F) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store/mintage.redb");
     let (store, fresh) = RedbStore::open(&path, [7; 32], UnixTime::from_seconds(0)).unwrap();

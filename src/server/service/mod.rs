@@ -39,9 +39,10 @@ use crate::resource::Verifier;
 
 use super::error::Error;
 use super::keys::KeyRing;
-use super::model::{Change, Origin, Place, Retention, Revocation};
+use super::model::{Change, Origin, Place, Revocation};
 use super::store::{Store, StoreError};
 
+pub use super::model::Retention;
 pub use audit::{
     AuditFilter, ExportFilter, ExportFrom, Position, export as export_audit, offline_head, page as audit_page,
     shown as shown_verdict, verify as verify_audit,

@@ -157,15 +157,15 @@ impl ChainWalk {
             }
             Some(_) => None,
         };
-        let is_told = altered.is_some();
-        match (altered, &facts) {
+        let is_told = match (altered, &facts) {
             (Some(detail), _) => {
                 self.settle_suspect(false);
                 self.problem(Some(number), None, detail);
+                true
             }
             (None, Some(facts)) if number == expected => self.link(number, &name, facts.previous == previous),
-            _ => {}
-        }
+            _ => false,
+        };
         self.last = Some(Last { sequence: number, hash, name, is_told });
         let facts = facts?;
         if let Some(prune) = facts.prune() {
@@ -179,15 +179,25 @@ impl ChainWalk {
 
     /// Whether a record follows the one before it. Where it does not, one of the two was altered: which, the next link
     /// tells, since a record that its own follower knows is as it was.
-    fn link(&mut self, number: u64, name: &str, is_whole: bool) {
+    /// Whether it is told already that this one was altered.
+    fn link(&mut self, number: u64, name: &str, is_whole: bool) -> bool {
         self.settle_suspect(is_whole);
         if is_whole {
-            return;
+            return false;
         }
         match &self.last {
-            Some(last) if last.is_told => {}
-            Some(last) => self.suspect = Some((last.sequence, last.name.clone())),
-            None => self.problem(Some(number), None, format!("{name} does not follow what was there before it")),
+            Some(last) => {
+                if !last.is_told {
+                    self.suspect = Some((last.sequence, last.name.clone()));
+                }
+                false
+            }
+            None => {
+                let or = if self.checkpoint.is_some() { ", or the checkpoint before it," } else { "" };
+                let detail = format!("{name}{or} was altered: the chain does not begin with it");
+                self.problem(Some(number), None, detail);
+                true
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use crate::server::model::{AuditHead, ChainWalk, KeyRecord, RefusalRecord, Verdict};
 use crate::server::store::{AuditReader, StoreError};
 
+use super::open::{MAX_TRIES, PAUSE};
 use super::tables::{KEYS, decode};
 use super::{OpenError, answering_panics, audit_reads, check, unavailable};
 
@@ -29,10 +30,18 @@ impl AuditFile {
     /// [`OpenError`]: it is in use, or so damaged that nothing can be read.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let file = File::open(path).map_err(OpenError::io(path))?;
-        match file.try_lock_shared() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(OpenError::io(path)(error)),
+        let mut tries = 0;
+        loop {
+            match file.try_lock_shared() {
+                Ok(()) => break,
+                // It may be a child that was forked by whoever had it, until it has become another program.
+                Err(TryLockError::WouldBlock) if tries < MAX_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+                Err(TryLockError::Error(error)) => return Err(OpenError::io(path)(error)),
+            }
         }
         let lock = file.try_clone().map_err(OpenError::io(path))?;
         let damaged = |why: String| OpenError::Damaged { path: path.to_owned(), why };

@@ -20,8 +20,8 @@ use super::tables::{
 use super::{answering_panics, builder, check, unavailable};
 
 /// How often a store that seems to be in use is tried again, and how long apart.
-const MAX_TRIES: u32 = 10;
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const MAX_TRIES: u32 = 10;
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a store cannot be opened. A store that is there is never replaced.
 #[derive(Debug, thiserror::Error)]
