@@ -4,7 +4,7 @@ mod log;
 mod shown;
 mod verify;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -146,16 +146,26 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     Ok(ExitCode::SUCCESS)
 }
 
-/// The newest `limit` entries of these parts, the oldest of them first.
+/// The newest entry of each part.
+type Marks = HashMap<&'static str, (u64, u64)>;
+
+/// The newest `limit` entries of these parts, the oldest of them first; of each part only what is behind its mark, which
+/// moves on.
 async fn newest(
     log: &Log,
     kinds: &[AuditKind],
     filter: &AuditFilter,
     limit: usize,
+    marks: &mut Marks,
 ) -> Result<Vec<AuditEntry>, Failure> {
     let mut entries = Vec::new();
     for kind in kinds {
         let mut own = log.entries(*kind, filter, limit).await?;
+        let mark = marks.get(kind.as_str()).copied();
+        own.retain(|entry| mark.is_none_or(|mark| shown::place(entry) > mark));
+        if let Some(newest) = own.first() {
+            marks.insert(kind.as_str(), shown::place(newest));
+        }
         own.reverse();
         entries.extend(own);
     }
@@ -167,28 +177,20 @@ async fn newest(
 
 async fn tail(global: &Global, lines: usize, follow: bool, part: &Part) -> Result<(), Failure> {
     let log = Log::open(global, part.at.store.as_deref())?;
-    let (kinds, mut filter) = (part.kinds(), AuditFilter::default());
-    let entries = newest(&log, &kinds, &filter, lines).await?;
-    shown::print(global, &entries, true)?;
-    if !follow {
-        return Ok(());
-    }
-    if matches!(log, Log::File(_)) {
+    if follow && matches!(log, Log::File(_)) {
         return Err(Failure::new("no server is running here, so that nothing is added that could be followed"));
     }
-    let mut seen: HashSet<_> = entries.iter().map(shown::identity).collect();
-    let mut last = entries.last().map_or_else(|| Rfc3339(SystemClock.now()), AuditEntry::recorded_at);
-    loop {
+    let (kinds, mut filter, mut marks) = (part.kinds(), AuditFilter::default(), Marks::new());
+    let mut entries = newest(&log, &kinds, &filter, lines, &mut marks).await?;
+    shown::print(global, &entries, true)?;
+    while follow {
+        // Not all of it each time: what is added is no older than what was there.
+        filter.since = entries.last().map(AuditEntry::recorded_at).or(filter.since);
         tokio::time::sleep(PAUSE).await;
-        filter.since = Some(last);
-        let mut entries = newest(&log, &kinds, &filter, usize::MAX).await?;
-        let all: HashSet<_> = entries.iter().map(shown::identity).collect();
-        entries.retain(|entry| !seen.contains(&shown::identity(entry)));
+        entries = newest(&log, &kinds, &filter, usize::MAX, &mut marks).await?;
         shown::print(global, &entries, false)?;
-        last = entries.last().map_or(last, AuditEntry::recorded_at);
-        // What is older than the last is not asked for again.
-        seen = all;
     }
+    Ok(())
 }
 
 async fn search(global: &Global, filter: Filter, part: &Part) -> Result<(), Failure> {
@@ -203,7 +205,7 @@ async fn search(global: &Global, filter: Filter, part: &Part) -> Result<(), Fail
         request_id: filter.request_id,
         jti: filter.jti,
     };
-    let entries = newest(&log, &part.kinds(), &filter, usize::MAX).await?;
+    let entries = newest(&log, &part.kinds(), &filter, usize::MAX, &mut Marks::new()).await?;
     shown::print(global, &entries, true)
 }
 

@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-use crate::api::{AuditEntry, AuditKind};
+use crate::api::AuditEntry;
 use crate::cli::{Failure, Global, output};
 
-/// What tells an entry from all others.
-pub(super) fn identity(entry: &AuditEntry) -> (&'static str, u64, u64) {
+/// Where an entry is in its part of the log: a later one is behind it.
+pub(super) const fn place(entry: &AuditEntry) -> (u64, u64) {
     match entry {
-        AuditEntry::Change(change) => (AuditKind::Changes.as_str(), change.sequence, 0),
-        AuditEntry::Issuance(issuance) => (AuditKind::Issuances.as_str(), issuance.segment, issuance.line),
-        AuditEntry::Refusal(refusal) => (AuditKind::Refusals.as_str(), refusal.number, 0),
+        AuditEntry::Change(change) => (change.sequence, 0),
+        AuditEntry::Issuance(issuance) => (issuance.segment, issuance.line),
+        AuditEntry::Refusal(refusal) => (refusal.number, 0),
     }
 }
 

@@ -58,7 +58,7 @@ async fn of_file(global: &Global, file: &AuditFile, head: Option<&str>) -> Resul
 }
 
 fn text(verdict: &AuditVerdict) -> String {
-    let mut out = format!("{} records, {} segments of issuances", verdict.records, verdict.segments);
+    let mut out = format!("records: {}, segments of issuances: {}", verdict.records, verdict.segments);
     if let Some(pruned) = verdict.pruned_through {
         out.push_str(&format!(", behind record {pruned}, up to which they were pruned"));
     }

@@ -100,7 +100,7 @@ async fn filters_find_what_they_name_and_nothing_else() {
     let request_id = change["request_id"].as_str().unwrap().to_owned();
     assert_eq!(
         found(&app, AuditKind::Changes, &with(|f| f.request_id = Some(request_id)), None).await,
-        [change.clone()]
+        std::slice::from_ref(change)
     );
 }
 

@@ -43,7 +43,8 @@ async fn one_altered_byte_is_found_in_every_record() {
             assert!(found.detail.contains("altered"), "{found:?}");
             // Where it is not the link itself, it is known which of the two it was.
             if place != at("\"previous\":\"") + 13 {
-                assert_eq!(verdict.problems.len(), 1, "{number}, byte {place}: {:?}", details(&verdict));
+                let records = verdict.problems.iter().filter(|problem| problem.record.is_some());
+                assert_eq!(records.count(), 1, "{number}, byte {place}: {:?}", details(&verdict));
             }
         }
         Tampered::open(&store).put(AUDIT, *number, Some(bytes));
@@ -148,7 +149,7 @@ async fn an_altered_removed_or_added_segment_is_found() {
     Tampered::open(&store).put(ISSUANCES, number, Some(&bytes));
     Tampered::open(&store).put(ISSUANCES, 99, Some(&bytes));
     let verdict = verify_file(&store, None).await;
-    assert_eq!(details(&verdict), ["1 segments of issuances are there that no record names"]);
+    assert_eq!(details(&verdict), ["there are segments of issuances that no record names: 1 of them"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

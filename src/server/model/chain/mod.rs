@@ -239,7 +239,8 @@ impl ChainWalk {
         }
         if kept_segments > self.segments {
             let more = kept_segments - self.segments;
-            self.problem(None, None, format!("{more} segments of issuances are there that no record names"));
+            let detail = format!("there are segments of issuances that no record names: {more} of them");
+            self.problem(None, None, detail);
         }
         self.check_against(keys);
         if self.untold > 0 {
