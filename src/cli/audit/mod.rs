@@ -183,14 +183,16 @@ async fn tail(global: &Global, lines: usize, follow: bool, part: &Part) -> Resul
     let (kinds, mut filter, mut marks) = (part.kinds(), AuditFilter::default(), Marks::new());
     let mut entries = newest(&log, &kinds, &filter, lines, &mut marks).await?;
     shown::print(global, &entries, true)?;
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         // Not all of it each time: what is added is no older than what was there.
         filter.since = entries.last().map(AuditEntry::recorded_at).or(filter.since);
         tokio::time::sleep(PAUSE).await;
         entries = newest(&log, &kinds, &filter, usize::MAX, &mut marks).await?;
         shown::print(global, &entries, false)?;
     }
-    Ok(())
 }
 
 async fn search(global: &Global, filter: Filter, part: &Part) -> Result<(), Failure> {
