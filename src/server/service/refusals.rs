@@ -24,6 +24,8 @@ pub(super) struct Refusals(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     records: Vec<RefusalRecord>,
+    /// On their way to the store, and perhaps not there yet: whoever asks has to be told of them.
+    writing: Vec<RefusalRecord>,
     /// What goes unrecorded, by reason: there are only so many of them.
     unrecorded: BTreeMap<String, u64>,
 }
@@ -125,8 +127,12 @@ impl Service {
     /// [`Error::NotFound`] where there is none, or none any more, or what the store says.
     pub async fn refusal(&self, request_id: &str) -> Result<RefusalRecord, Error> {
         let is_it = |record: &RefusalRecord| record.request_id.as_deref() == Some(request_id);
-        if let Some(record) = self.refusals.waiting().records.iter().find(|record| is_it(record)) {
-            return Ok(record.clone());
+        let waits = {
+            let waiting = self.refusals.waiting();
+            waiting.records.iter().chain(&waiting.writing).find(|record| is_it(record)).cloned()
+        };
+        if let Some(record) = waits {
+            return Ok(record);
         }
         let kept = self.store.refusals(usize::try_from(KEPT).unwrap_or(usize::MAX)).await?;
         kept.into_iter().find(is_it).ok_or_else(|| Error::NotFound {
@@ -167,9 +173,11 @@ impl Service {
         if records.is_empty() {
             return;
         }
-        if let Err(error) = self.store.note_refusals(records.clone(), KEPT).await {
+        let written = self.store.note_refusals(records.clone(), KEPT).await;
+        let mut waiting = self.refusals.waiting();
+        waiting.writing.clear();
+        if let Err(error) = written {
             tracing::warn!(%error, "refusals could not be written; they are in the log alone");
-            let mut waiting = self.refusals.waiting();
             for record in records {
                 for (reason, count) in record.unrecorded_by_reason {
                     *waiting.unrecorded.entry(reason).or_default() += count;
@@ -202,6 +210,7 @@ impl Service {
             tracing::info!(unrecorded = record.unrecorded, by_reason = ?record.unrecorded_by_reason, "refused, too many at once to record each");
             records.push(record);
         }
+        waiting.writing.clone_from(&records);
         records
     }
 }

@@ -214,7 +214,11 @@ async fn what_is_flipped_anywhere_is_found_or_does_not_matter_and_never_a_panic(
     drop(server.stop("-TERM"));
     let whole = fs::read(place.store()).unwrap();
     let mut state = super::seed("what_is_flipped_anywhere_is_found_or_does_not_matter_and_never_a_panic");
-    let used: Vec<usize> = whole.iter().enumerate().skip(4096).filter(|(_, b)| **b != 0).map(|(at, _)| at).collect();
+    // Pages with records on them: as they are now, or as they were.
+    let mut pages: Vec<usize> = places(&whole, b"\"previous\":\"").iter().map(|at| at / 4096).collect();
+    pages.dedup();
+    let used: Vec<usize> =
+        pages.iter().flat_map(|page| page * 4096..(page + 1) * 4096).filter(|at| whole[*at] != 0).collect();
     let mut refused = 0;
     for _ in 0..60 {
         let at = used[super::random(&mut state) as usize % used.len()];
