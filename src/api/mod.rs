@@ -3,6 +3,7 @@
 //! Responsible for: member names and types, both ways. Never: what they mean. Times are RFC 3339 strings named `…_at`.
 
 mod apis;
+mod audit;
 mod bulk;
 mod clients;
 mod directory;
@@ -15,6 +16,10 @@ mod usage;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use apis::{Api, ApiPatch, NewApi, ScopeDefinition};
+pub use audit::{
+    AuditActor, AuditChange, AuditEntry, AuditExport, AuditHead, AuditIssuance, AuditKind, AuditProblem, AuditRefusal,
+    AuditVerdict, VerifyAudit,
+};
 pub use bulk::{BulkClients, BulkItem, BulkResult, BulkResults, BulkStatus, ItemError};
 pub use clients::{Client, ClientPatch, ClientStatus, EffectiveScope, NewClient};
 pub use directory::{

@@ -15,6 +15,8 @@ use super::{Failure, Global};
 
 /// RFC 3986 §2.3: what needs no encoding in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// How long an answer may take that takes a walk through everything.
+const AT_LENGTH: Duration = Duration::from_secs(600);
 /// A longer answer is not one of ours.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// How long the answer to a request about many clients may take: slow hashes are made of their secrets.
@@ -79,6 +81,15 @@ impl Admin {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// The same, of what may take minutes.
+    pub(super) async fn post_at_length<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        self.call_within(Some(AT_LENGTH), Method::POST, path, Some(body)).await
+    }
+
     pub(super) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         self.call(Method::PATCH, path, Some(body)).await
     }
@@ -130,7 +141,20 @@ impl Admin {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, Failure> {
+        self.call_within(None, method, path, body).await
+    }
+
+    async fn call_within<T: DeserializeOwned>(
+        &self,
+        patience: Option<Duration>,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Failure> {
         let mut request = self.request(method, path);
+        if let Some(patience) = patience {
+            request = request.timeout(patience);
+        }
         if let Some(body) = body {
             request = request.json(body);
         }

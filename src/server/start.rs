@@ -13,11 +13,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::crypto::entropy::{Entropy, SystemEntropy};
 use crate::source_ip::SourcePolicy;
 
-use super::config::Config;
+use super::config::{Audit, Config};
 use super::guards::Guards;
 use super::http::{self, AdminSocket, App};
 use super::keys::{KeyRing, KeyRingError, Settings as KeySettings};
-use super::service::{LEEWAY, Quickstart, Service, Settings};
+use super::service::{LEEWAY, Quickstart, Retention, Service, Settings};
 use super::store::redb::{OpenError, RedbStore};
 use super::store::{Store, StoreError};
 
@@ -128,6 +128,10 @@ impl Server {
             token_ttl: ttl,
             // Who waits holds a connection; there have to be some for everybody else.
             most_waiting: http::max_connections() / 2,
+            retention: Retention {
+                changes: Audit::kept(config.audit.retention),
+                issuances: Audit::kept(config.audit.issuances_retention),
+            },
         };
         let service = Arc::new(Service::load(settings, clock, entropy, store, Arc::new(keys)).await?);
         let sources = SourcePolicy {
@@ -146,6 +150,8 @@ impl Server {
         } else {
             None
         };
+        // Last: what did not start need not have ended.
+        service.begin_run().await.map_err(|error| StartError::First(error.detail()))?;
         Ok(Self { service, app, listener, address, socket, quickstart })
     }
 
@@ -211,5 +217,6 @@ impl Running {
         }
         // Only now is nothing left that could be noted.
         self.service.flush().await;
+        self.service.end_run().await;
     }
 }

@@ -187,6 +187,7 @@ fn check(config: &Config) -> Result<(), String> {
     if config.token.ttl > config.token.ttl_max {
         return Err(format!("token.ttl: {} is more than token.ttl_max, {}", config.token.ttl, config.token.ttl_max));
     }
+    config.audit.check()?;
     if config.limits.failed_auth.delay > super::Span::from_secs(10) {
         return Err("limits.failed_auth.delay: at most \"10s\"; longer ones hold connections open".to_owned());
     }

@@ -2,6 +2,7 @@
 //!
 //! Responsible for: what an operator can set. Never: reading it anywhere but in [`load`].
 
+mod audit;
 mod guard;
 mod limits;
 mod load;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::jose::Algorithm;
 use crate::source_ip::{Allowlist, ClientIpHeader};
 
+pub use audit::Audit;
 pub use guard::{Guard, RequestFrom, Rule};
 pub use limits::{FailedAuth, Limits};
 pub use load::{ConfigError, Overrides, describe, load};
@@ -38,6 +40,8 @@ pub struct Config {
     pub network: Network,
     /// Local administration.
     pub admin: Admin,
+    /// The audit log.
+    pub audit: Audit,
     /// Limits.
     pub limits: Limits,
     /// Logs.
@@ -57,6 +61,7 @@ impl Default for Config {
             token: Token::default(),
             network: Network::default(),
             admin: Admin::default(),
+            audit: Audit::default(),
             limits: Limits::default(),
             telemetry: Telemetry::default(),
             guard: Vec::new(),

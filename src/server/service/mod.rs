@@ -5,6 +5,7 @@
 
 mod apis;
 mod audiences;
+mod audit;
 mod authenticate;
 mod authority;
 mod backup;
@@ -50,6 +51,11 @@ use super::keys::KeyRing;
 use super::model::{Change, Place, Revocation};
 use super::store::{Store, StoreError};
 
+pub use super::model::Retention;
+pub use audit::{
+    AuditFilter, ExportFilter, ExportFrom, Position, export as export_audit, offline_head, page as audit_page,
+    shown as shown_verdict, verify as verify_audit,
+};
 pub use authenticate::{Authenticated, ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
 pub use authority::{Authority, Caller, Grants, IfMatch};
 pub use backup::Backup;
@@ -82,6 +88,8 @@ pub struct Settings {
     pub token_ttl: Duration,
     /// The most that wait for the revocation feed at once.
     pub most_waiting: usize,
+    /// How long the audit log is kept.
+    pub retention: Retention,
 }
 
 /// Everything that decisions rest on.
@@ -103,6 +111,7 @@ pub struct Service {
     usage: usage::Usage,
     metrics: Metrics,
     refusals: refusals::Refusals,
+    audit: audit::Audit,
     cursors: cursor::CursorKey,
     slow: slow::SlowChecks,
 }
@@ -147,6 +156,7 @@ impl Service {
             usage: usage::Usage::new(started),
             metrics: Metrics::new(),
             refusals: refusals::Refusals::default(),
+            audit: audit::Audit::default(),
             cursors,
             slow,
         })
