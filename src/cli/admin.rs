@@ -101,12 +101,13 @@ impl Admin {
     /// All items of a list, page by page.
     pub(super) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
         let mut items = Vec::new();
-        let mut query = "?limit=1000".to_owned();
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut query = format!("{joint}limit=1000");
         loop {
             let page: crate::api::Page<T> = self.get(&format!("{path}{query}")).await?;
             items.extend(page.items);
             match page.next_cursor {
-                Some(cursor) => query = format!("?limit=1000&cursor={}", segment(&cursor)),
+                Some(cursor) => query = format!("{joint}limit=1000&cursor={}", segment(&cursor)),
                 None => return Ok(items),
             }
         }

@@ -13,7 +13,7 @@ use mintage::server::guards::Guards;
 use mintage::server::http::{App, public_routes, serve_tcp};
 use mintage::server::keys::{KeyRing, Settings as KeySettings};
 use mintage::server::model::{Actor, Origin, Retention};
-use mintage::server::service::{Caller, LEEWAY, Service, Settings};
+use mintage::server::service::{Caller, LEEWAY, ReviewSettings, Service, Settings};
 use mintage::server::store::Store;
 use mintage::server::store::redb::RedbStore;
 use mintage::server::{Parts, Running, Server};
@@ -194,6 +194,7 @@ impl Builder {
             token_ttl: ttl,
             most_waiting: 1000,
             retention: Retention::default(),
+            review: ReviewSettings::default(),
         };
         let (time, entropy) = (Arc::clone(&clock) as _, Arc::new(SystemEntropy::new()) as _);
         let service = Arc::new(Service::load(settings, time, entropy, store, keys).await.unwrap());

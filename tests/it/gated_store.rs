@@ -13,7 +13,7 @@ use mintage::server::model::{
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{
     AuditReader, AuditStore, BackupStream, ClientSearch, ClientStore, Cutoffs, Entry, FoundClients, KeyStore,
-    ReceiptStore, Registry, RegistryStore, RevocationStore, Store, StoreError, UsageStore,
+    NoticeStore, ReceiptStore, Registry, RegistryStore, RevocationStore, Store, StoreError, UsageStore,
 };
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -166,6 +166,11 @@ gated! { AuditStore:
 gated! { ReceiptStore:
     receipt(name: &str, now: UnixTime) -> Option<ReceiptRecord>;
     note_answer(receipt: Receipt, answer: ReplayedAnswer) -> ();
+}
+
+gated! { NoticeStore:
+    told(keys: Vec<String>) -> HashMap<String, UnixTime>;
+    note_told(keys: Vec<String>, now: UnixTime, past: UnixTime) -> ();
 }
 
 gated! { Store:

@@ -6,6 +6,7 @@ mod audit;
 mod guard;
 mod limits;
 mod load;
+mod review;
 mod span;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub use audit::Audit;
 pub use guard::{Guard, RequestFrom, Rule};
 pub use limits::{FailedAuth, Limits};
 pub use load::{ConfigError, Overrides, describe, load};
+pub use review::{Review, Sensitive, Webhook};
 pub use span::Span;
 
 /// Everything that can be set. `docs/configuration.md` has the meanings.
@@ -44,6 +46,10 @@ pub struct Config {
     pub audit: Audit,
     /// Limits.
     pub limits: Limits,
+    /// What of clients is worth a look.
+    pub review: Review,
+    /// Whom to tell of it.
+    pub webhook: Webhook,
     /// Logs.
     pub telemetry: Telemetry,
     /// Policies of forward-auth.
@@ -63,6 +69,8 @@ impl Default for Config {
             admin: Admin::default(),
             audit: Audit::default(),
             limits: Limits::default(),
+            review: Review::default(),
+            webhook: Webhook::default(),
             telemetry: Telemetry::default(),
             guard: Vec::new(),
         }

@@ -25,6 +25,7 @@ mod organizations;
 mod projects;
 mod query;
 mod render;
+mod review;
 mod revocations;
 mod revoke;
 mod roles;
@@ -255,6 +256,7 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
             "/api/v1/clients/{id}/secrets/{secret_id}",
             access.delete(clients::withdraw_secret, "mintage:clients:write"),
         )
+        .route("/api/v1/review", access.get(review::list, "mintage:clients:read"))
         .route("/api/v1/audit", access.get(audit::list, "mintage:audit:read"))
         .route("/api/v1/audit/head", access.get(audit::head, "mintage:audit:read"))
         .route("/api/v1/keys", access.get(keys::list, "mintage:keys:read"))

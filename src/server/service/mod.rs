@@ -21,12 +21,14 @@ mod introspect;
 mod issue;
 mod keys;
 mod metrics;
+mod notices;
 mod organizations;
 mod pace;
 mod projects;
 mod quickstart;
 mod receipts;
 mod refusals;
+mod review;
 mod revocations;
 mod revoke;
 mod roles;
@@ -67,8 +69,10 @@ pub use feed::FeedAnswer;
 pub use figures::UsageRange;
 pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
 pub use metrics::{Endpoint, Gauge, Metrics};
+pub use notices::Notice;
 pub use pace::refresh_in;
 pub use quickstart::{QUICKSTART_ID, Quickstart};
+pub use review::ReviewSettings;
 pub use revocations::Revocations;
 
 /// How far the clocks of verifiers may differ: as long after their end are tokens remembered.
@@ -86,6 +90,8 @@ pub struct Settings {
     pub issuer: Arc<str>,
     /// How long a token lives.
     pub token_ttl: Duration,
+    /// When something of a client is worth a look.
+    pub review: ReviewSettings,
     /// The most that wait for the revocation feed at once.
     pub most_waiting: usize,
     /// How long the audit log is kept.
@@ -114,6 +120,7 @@ pub struct Service {
     audit: audit::Audit,
     cursors: cursor::CursorKey,
     slow: slow::SlowChecks,
+    last_review: notices::LastReview,
 }
 
 impl Service {
@@ -159,6 +166,7 @@ impl Service {
             audit: audit::Audit::default(),
             cursors,
             slow,
+            last_review: notices::LastReview::default(),
         })
     }
 

@@ -273,10 +273,20 @@ pub trait ReceiptStore: std::fmt::Debug + Send + Sync {
     async fn note_answer(&self, receipt: Receipt, answer: ReplayedAnswer) -> Result<(), StoreError>;
 }
 
+/// What was told of what a review found.
+#[async_trait::async_trait]
+pub trait NoticeStore: std::fmt::Debug + Send + Sync {
+    /// When these were last told, as far as they were.
+    async fn told(&self, keys: Vec<String>) -> Result<HashMap<String, UnixTime>, StoreError>;
+
+    /// Notes that these were told at `now`, and forgets what was told before `past`.
+    async fn note_told(&self, keys: Vec<String>, now: UnixTime, past: UnixTime) -> Result<(), StoreError>;
+}
+
 /// The store: all of them, and what it keeps of itself.
 #[async_trait::async_trait]
 pub trait Store:
-    ClientStore + RegistryStore + KeyStore + RevocationStore + UsageStore + AuditStore + ReceiptStore
+    ClientStore + RegistryStore + KeyStore + RevocationStore + UsageStore + AuditStore + ReceiptStore + NoticeStore
 {
     /// A secret of this store's own, made with it: what cursors are signed with.
     async fn cursor_secret(&self) -> Result<Vec<u8>, StoreError>;

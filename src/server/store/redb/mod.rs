@@ -13,6 +13,7 @@ mod index;
 mod inspect;
 mod keys;
 mod meta;
+mod notices;
 mod open;
 mod prune;
 mod receipts;

@@ -7,8 +7,9 @@ use crate::server::model::{DEFAULT, Organization, Project, SCHEMA_VERSION};
 use crate::server::store::StoreError;
 
 use super::tables::{
-    APIS, AUDIT, AUDIT_KEYS, CLEAN_STOP, CLIENT_INDEX, CLIENT_USES, CLIENTS, ISSUANCES, KEYS, META, ORGANIZATIONS,
-    PROJECTS, RECEIPT_ENDS, RECEIPTS, REFUSALS, REVOCATIONS, ROLES, SCHEMA, SCOPES, SECRET_USES, USAGE, decode, encode,
+    APIS, AUDIT, AUDIT_KEYS, CLEAN_STOP, CLIENT_INDEX, CLIENT_USES, CLIENTS, ISSUANCES, KEYS, META, NOTICES,
+    ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS, REFUSALS, REVOCATIONS, ROLES, SCHEMA, SCOPES, SECRET_USES, USAGE,
+    decode, encode,
 };
 use super::{index, unavailable};
 
@@ -29,6 +30,7 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), StoreErr
     transaction.open_table(SCOPES).map_err(unavailable)?;
     transaction.open_table(KEYS).map_err(unavailable)?;
     transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+    transaction.open_table(NOTICES).map_err(unavailable)?;
     transaction.open_table(RECEIPTS).map_err(unavailable)?;
     transaction.open_table(RECEIPT_ENDS).map_err(unavailable)?;
     transaction.open_table(AUDIT).map_err(unavailable)?;

@@ -14,6 +14,8 @@ pub(super) const CLIENT_INDEX: TableDefinition<'_, (&str, &str, &str), ()> = Tab
 pub(super) const ORGANIZATIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("organizations");
 /// By organization and name.
 pub(super) const ROLES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("roles");
+/// By what was found: when it was told.
+pub(super) const NOTICES: TableDefinition<'_, &str, i64> = TableDefinition::new("notices");
 /// By the name of the request that was carried out.
 pub(super) const RECEIPTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("receipts");
 /// By the moment until which a receipt is kept, and its name.
