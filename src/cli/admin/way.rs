@@ -1,0 +1,217 @@
+//! How a server is asked: over its socket, which only its own user opens, or over its public listener with a token.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::cli::{Failure, Global};
+use crate::client::{Credentials, Token, TokenSource};
+use crate::crypto::entropy::{Entropy as _, SystemEntropy};
+use crate::fetch::{FetchError, http_client, http_url, read_bounded, unix_client};
+use crate::oauth::metadata::endpoint;
+use crate::server::config::Overrides;
+
+/// The variable that names the issuer where `--url` does not.
+const URL_VARIABLE: &str = "MINTAGE_URL";
+/// A longer answer is not one of ours.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// How long an answer may take: a thousand clients are more than a token.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The way to a server.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// Its admin socket.
+    Socket { http: reqwest::Client, path: PathBuf },
+    /// Its public listener.
+    Issuer { http: reqwest::Client, issuer: String, client_id: String, tokens: Box<TokenSource> },
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub(super) struct Ask<'a> {
+    method: Method,
+    path: &'a str,
+    body: Option<Zeroizing<Vec<u8>>>,
+    key: Option<String>,
+    if_match: Option<String>,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) tag: Option<String>,
+    pub(super) body: Zeroizing<Vec<u8>>,
+}
+
+/// Why there is no answer.
+enum Lost {
+    Sending(reqwest::Error),
+    Reading(FetchError),
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn new(method: Method, path: &'a str) -> Self {
+        Self { method, path, body: None, key: None, if_match: None }
+    }
+
+    pub(super) fn body(self, body: &impl Serialize) -> Result<Self, Failure> {
+        let bytes = serde_json::to_vec(body).map_err(Failure::new)?;
+        Ok(Self { body: Some(Zeroizing::new(bytes)), ..self })
+    }
+
+    /// Under a name by which the server knows it again.
+    pub(super) fn once(self) -> Result<Self, Failure> {
+        let mut random = [0; 16];
+        SystemEntropy::new().fill(&mut random).map_err(Failure::new)?;
+        Ok(Self { key: Some(URL_SAFE_NO_PAD.encode(random)), ..self })
+    }
+
+    /// Only if it still has this tag.
+    pub(super) fn from(self, tag: Option<&str>) -> Self {
+        Self { if_match: tag.map(str::to_owned), ..self }
+    }
+
+    /// Whether it can be sent twice and is carried out once.
+    fn is_repeatable(&self) -> bool {
+        self.method == Method::GET || self.key.is_some()
+    }
+}
+
+impl Way {
+    pub(super) fn of(global: &Global) -> Result<Self, Failure> {
+        match (&global.url, &global.socket) {
+            (Some(_), Some(_)) => Err(Failure::usage("--url and --socket: a server is reached by one of them")),
+            (Some(url), None) => Self::issuer(global, url),
+            (None, Some(_)) => Self::local(global),
+            (None, None) => match std::env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty()) {
+                Some(url) => Self::issuer(global, &url),
+                None => Self::local(global),
+            },
+        }
+    }
+
+    pub(super) fn local(global: &Global) -> Result<Self, Failure> {
+        if global.url.is_some() {
+            return Err(Failure::usage("this goes over the admin socket alone: run it where the server runs"));
+        }
+        if let (Some(_), None) = (&global.credentials, &global.socket) {
+            return Err(Failure::usage("--credentials are for --url URL; the admin socket asks for none"));
+        }
+        let path = global.load(Overrides::default())?.admin.socket;
+        Ok(Self::Socket { http: unix_client(&path)?, path })
+    }
+
+    fn issuer(global: &Global, issuer: &str) -> Result<Self, Failure> {
+        http_url(issuer).map_err(|error| Failure::usage(format!("--url: {error}")))?;
+        let credentials = match &global.credentials {
+            Some(file) => Credentials::from_file(file),
+            None => Credentials::from_env(),
+        };
+        let credentials = credentials.map_err(|error| {
+            let hint = if global.credentials.is_none() { " with --credentials" } else { "" };
+            Failure::new(format!("{error}{hint}"))
+        })?;
+        let client_id = credentials.client_id.clone();
+        // The issuer is the audience of its own routes; without it a client that holds other scopes too gets those.
+        let tokens = TokenSource::discover(issuer).credentials(credentials).resource(issuer).build()?;
+        Ok(Self::Issuer { http: http_client()?, issuer: issuer.to_owned(), client_id, tokens: Box::new(tokens) })
+    }
+
+    /// The answer, whatever it says.
+    pub(super) async fn answer(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
+        let Self::Issuer { tokens, client_id, .. } = self else { return self.tried(ask, None).await };
+        let no_token = |error| super::refusal::no_token(error, client_id);
+        let token = tokens.token().await.map_err(no_token)?;
+        let answer = self.tried(ask, Some(&token)).await?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        // Cut off since it was fetched, by a change of this very client, say. What was refused so was not carried out.
+        let other = tokens.replace(&token).await.map_err(no_token)?;
+        if other.is_same(&token) { Ok(answer) } else { self.tried(ask, Some(&other)).await }
+    }
+
+    /// Once more where the connection broke, if nothing is done twice by that.
+    async fn tried(&self, ask: &Ask<'_>, token: Option<&Token>) -> Result<Answer, Failure> {
+        let lost = match self.sent(ask, token).await {
+            Err(Lost::Sending(error)) if error.is_connect() => return Err(self.unreachable(&error)),
+            Err(_) if ask.is_repeatable() => match self.sent(ask, token).await {
+                Ok(answer) => return Ok(answer),
+                Err(lost) => lost,
+            },
+            Err(lost) => lost,
+            Ok(answer) => return Ok(answer),
+        };
+        let failure = match lost {
+            Lost::Sending(error) => self.unreachable(&error),
+            Lost::Reading(error) => Failure::new(error),
+        };
+        Err(match ask.method {
+            Method::GET => failure,
+            _ => Failure::new(format!(
+                "{failure}\n       Whether it was carried out is not known: look before you try again"
+            )),
+        })
+    }
+
+    async fn sent(&self, ask: &Ask<'_>, token: Option<&Token>) -> Result<Answer, Lost> {
+        let (http, url) = match self {
+            Self::Socket { http, .. } => (http, format!("http://localhost/api/v1/{}", ask.path)),
+            Self::Issuer { http, issuer, .. } => (http, endpoint(issuer, &format!("/api/v1/{}", ask.path))),
+        };
+        let mut request = http.request(ask.method.clone(), url).timeout(PATIENCE);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token.authorization());
+        }
+        if let Some(body) = &ask.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_vec());
+        }
+        if let Some(key) = &ask.key {
+            request = request.header("idempotency-key", key);
+        }
+        if let Some(tag) = &ask.if_match {
+            request = request.header(IF_MATCH, tag);
+        }
+        let response = request.send().await.map_err(Lost::Sending)?;
+        let status = response.status().as_u16();
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let body = Zeroizing::new(read_bounded(response, MAX_ANSWER).await.map_err(Lost::Reading)?);
+        Ok(Answer { status, tag, body })
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let mut source: Option<&dyn std::error::Error> = Some(error);
+        let (mut kind, mut innermost) = (None, error.to_string());
+        while let Some(current) = source {
+            if let Some(io) = current.downcast_ref::<std::io::Error>() {
+                kind = Some(io.kind());
+            }
+            innermost = current.to_string();
+            source = current.source();
+        }
+        let socket = match self {
+            Self::Issuer { issuer, .. } => {
+                return Failure::new(format!("{issuer} could not be reached: {innermost}. Does it run there?"));
+            }
+            Self::Socket { path, .. } => path.display(),
+        };
+        Failure::new(match kind {
+            Some(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => format!(
+                "no server is running here: nothing listens on {socket}. Start one with `mintage serve`; \
+                 if it runs elsewhere, name its socket with --socket, or its issuer with --url"
+            ),
+            Some(std::io::ErrorKind::PermissionDenied) => {
+                format!("{socket} may be opened only by the user that the server runs as; run this as that user")
+            }
+            _ => format!("the server at {socket} could not be reached: {error}"),
+        })
+    }
+}
