@@ -84,10 +84,6 @@ pub(super) fn no_token(error: client::Error, client_id: &str) -> Failure {
                 "either there is no client {client_id}, or it is disabled, or its secret is wrong or has ended; \
                  `mintage explain` says which, where the server runs"
             )),
-            "invalid_target" | "invalid_scope" => Some(format!(
-                "{client_id} holds none of Mintage's own scopes; grant it some, or a role: \
-                 mintage client update {client_id} --add-role PROJECT_OWNER"
-            )),
             _ => None,
         },
         _ => None,

@@ -2,6 +2,8 @@
 #![allow(clippy::print_stderr, reason = "what was skipped, and the seed that repeats a failure, have to be seen")]
 
 mod agent;
+mod apply;
+mod between;
 mod changes;
 mod cli;
 mod config;
@@ -15,6 +17,8 @@ mod key_life;
 mod kill9;
 mod place;
 mod proxies;
+mod races;
+mod remote;
 mod rotate;
 mod running;
 mod sample;
