@@ -183,8 +183,9 @@ fn list(items: &[Api]) -> String {
         .iter()
         .map(|api| {
             let organization = if elsewhere { api.organization.clone() } else { "-".to_owned() };
-            let introspectors = output::or_dash(api.introspectors.join(" "));
-            [api.identifier.clone(), organization, api.name.clone(), scopes(api), introspectors]
+            let scopes: Vec<_> = api.scopes.iter().map(|scope| scope.name.as_str()).collect();
+            let (scopes, introspectors) = (output::names(&scopes), output::names(&api.introspectors));
+            [api.identifier.clone(), organization, api.name.clone(), scopes, introspectors]
         })
         .collect();
     output::table_of_what_is_said(["IDENTIFIER", "ORGANIZATION", "NAME", "SCOPES", "INTROSPECTORS"], &rows)

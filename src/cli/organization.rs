@@ -12,7 +12,7 @@ use super::{Failure, Global, output, policy, times};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Make an organization, with a project `default` in it
+    /// Make an organization; it has no projects at first
     Create {
         /// Its identifier: A-Z a-z 0-9 . _ -
         id: String,

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use super::Failure;
 
+/// The most names in a cell.
+const MOST: usize = 4;
+
 /// Prints `text` to stdout. A reader that has gone (`| head`) is no failure.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
@@ -171,6 +174,15 @@ pub(super) fn fields(fields: &[(&str, String)]) -> String {
         )
     };
     fields.iter().map(field).collect()
+}
+
+/// The first of many names, and how many more there are, for a cell of a table: `show` has all.
+pub(super) fn names(names: &[impl AsRef<str>]) -> String {
+    let shown: Vec<_> =
+        names.iter().map(AsRef::as_ref).take(if names.len() > MOST + 1 { MOST } else { MOST + 1 }).collect();
+    let more = names.len() - shown.len();
+    let more = if more > 0 { format!(" +{more}") } else { String::new() };
+    or_dash(format!("{}{more}", shown.join(" ")))
 }
 
 /// `-` where there is nothing to say.

@@ -146,8 +146,8 @@ fn table(items: &[Role]) -> String {
     let rows: Vec<_> = items
         .iter()
         .map(|role| {
-            let scopes = output::or_dash(role.scopes.join(" "));
-            [role.name.clone(), organization(role), role.level.as_str().to_owned(), scopes]
+            let level = role.level.as_str().to_owned();
+            [role.name.clone(), organization(role), level, output::names(&role.scopes)]
         })
         .collect();
     output::table(["NAME", "ORGANIZATION", "LEVEL", "SCOPES"], &rows)

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Rfc3339, SystemClock, UnixTime};
 
+/// What moments are told by, and how many seconds each has.
+const UNITS: [(&str, u64); 5] =
+    [("year", 365 * 24 * 3600), ("day", 24 * 3600), ("hour", 3600), ("minute", 60), ("second", 1)];
+
 /// The time on this machine.
 pub(super) fn now() -> UnixTime {
     SystemClock.now()
@@ -16,7 +20,12 @@ pub(super) fn ago(span: Duration) -> String {
 
 /// `3 days ago`, or `in 2 hours`.
 pub(super) fn relative(at: UnixTime, now: UnixTime) -> String {
-    match in_words(at.since(now)) {
+    // What was just made to end in a day ends in one, although a second of it is over.
+    let ahead = at.since(now);
+    let unit =
+        UNITS.into_iter().map(|(_, length)| length).find(|length| ahead.as_secs() * 2 >= *length * 2 - length / 12);
+    let rounded = unit.map_or(ahead, |unit| Duration::from_secs((ahead.as_secs() + unit / 2) / unit * unit));
+    match in_words(rounded) {
         Some(words) => format!("in {words}"),
         None => ago(now.since(at)),
     }
@@ -40,8 +49,7 @@ pub(super) fn before(now: UnixTime, span: Duration) -> UnixTime {
 
 fn in_words(span: Duration) -> Option<String> {
     let seconds = span.as_secs();
-    let units = [("year", 365 * 24 * 3600), ("day", 24 * 3600), ("hour", 3600), ("minute", 60), ("second", 1)];
-    let (unit, length) = units.into_iter().find(|(_, length)| seconds >= *length)?;
+    let (unit, length) = UNITS.into_iter().find(|(_, length)| seconds >= *length)?;
     Some(match seconds / length {
         1 => format!("1 {unit}"),
         count => format!("{count} {unit}s"),
@@ -65,6 +73,10 @@ mod tests {
             (-3 * 24 * 3600 - 7200, "3 days ago"),
             (-364 * 24 * 3600, "364 days ago"),
             (400 * 24 * 3600, "in 1 year"),
+            (90 * 24 * 3600 - 2, "in 90 days"),
+            (24 * 3600 - 2, "in 1 day"),
+            (20 * 3600, "in 20 hours"),
+            (90, "in 2 minutes"),
         ] {
             assert_eq!(relative(UnixTime::from_seconds(now.seconds() + seconds), now), words, "{seconds}");
         }

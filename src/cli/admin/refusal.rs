@@ -61,6 +61,10 @@ pub(super) fn failure(answer: &Answer, way: &Way) -> Failure {
 /// What helps a client that is refused.
 fn to_do(problem: &Problem, client_id: &str) -> Option<String> {
     Some(match (problem.reason.as_str(), &problem.scope) {
+        ("insufficient_scope", Some(scope)) if is_of_the_instance(scope) => format!(
+            "{scope} is granted over the admin socket alone: where the server runs, \
+             mintage client update {client_id} --add-scope {scope}"
+        ),
         ("insufficient_scope", Some(scope)) => format!(
             "whoever holds {scope} can grant it: mintage client update {client_id} --add-scope {scope}, or a role \
              that has it, with --add-role"
@@ -76,21 +80,21 @@ fn to_do(problem: &Problem, client_id: &str) -> Option<String> {
     })
 }
 
+/// Keys and organizations belong to the instance.
+fn is_of_the_instance(scope: &str) -> bool {
+    scope.starts_with("mintage:keys:") || scope == "mintage:organizations:write"
+}
+
 /// What to do about a client that gets no token.
 pub(super) fn no_token(error: client::Error, client_id: &str) -> Failure {
-    let hint = match &error {
-        client::Error::Refused { error, .. } => match error.as_str() {
-            "invalid_client" => Some(format!(
-                "either there is no client {client_id}, or it is disabled, or its secret is wrong or has ended; \
-                 `mintage explain` says which, where the server runs"
-            )),
-            _ => None,
-        },
-        _ => None,
-    };
+    let unknown = matches!(&error, client::Error::Refused { error, .. } if error == "invalid_client");
     let failure = Failure::from(error);
-    match hint {
-        Some(hint) => Failure { why: format!("{}\n       What to do: {hint}", failure.why), ..failure },
-        None => failure,
+    if !unknown {
+        return failure;
     }
+    let why = format!(
+        "{failure}\n       What to do: either there is no client {client_id}, or it is disabled, or its secret is wrong or \
+         has ended; `mintage explain` says which, where the server runs"
+    );
+    Failure { why, ..failure }
 }

@@ -16,7 +16,7 @@ use super::output::{self, Look};
 use super::{Failure, Global, confirm};
 
 use plan::{Action, Step};
-use wanted::{Change, Kind};
+use wanted::Change;
 use work::{Done, Outcome, Place};
 
 #[derive(Debug, clap::Args)]
@@ -66,8 +66,12 @@ pub(super) async fn with(global: &Global, admin: &Admin, file: &Path, options: &
         ));
     }
     let mut steps = plan::of(admin, file::read(file)?).await?;
-    let idle = steps.iter().all(|step| matches!(step.action, Action::Unchanged));
-    let shown = plan::text(&steps, &file.display().to_string());
+    let idle = steps.iter().all(|step| step.action == Action::Unchanged);
+    let shown = plan::text(&steps, &file.display().to_string(), |step| match secret_file(step, options) {
+        Some(file) => format!("goes into {}", file.display()),
+        None if options.show_secrets => "is printed".to_owned(),
+        None => "has nowhere to go (save, --save-dir or --show-secrets)".to_owned(),
+    });
     if global.json && !options.plan && !options.yes {
         output::note(&shown);
     } else if !global.json {
@@ -93,21 +97,23 @@ pub(super) async fn with(global: &Global, admin: &Admin, file: &Path, options: &
     failed(&done)
 }
 
+/// The file that the secret of a client goes into, if it is made.
+fn secret_file(step: &Step, options: &Options) -> Option<PathBuf> {
+    let in_folder = || Some(options.save_dir.as_ref()?.join(format!("{}.json", step.wanted.name)));
+    step.wanted.save.clone().or_else(in_folder)
+}
+
 /// Where the secret of each client goes that is made.
 fn places(steps: &[Step], options: &Options) -> Result<Vec<Option<Place>>, Failure> {
-    let is_made = |step: &Step| step.wanted.kind == Kind::Client && matches!(step.action, Action::Create);
-    let file = |step: &Step| {
-        let in_folder = || Some(options.save_dir.as_ref()?.join(format!("{}.json", step.wanted.name)));
-        step.wanted.save.clone().or_else(in_folder)
-    };
-    if let Some(step) = steps.iter().find(|step| is_made(step) && file(step).is_none() && !options.show_secrets) {
+    let nowhere = |step: &&Step| step.makes_a_client() && secret_file(step, options).is_none();
+    if let Some(step) = steps.iter().find(nowhere).filter(|_| !options.show_secrets) {
         return Err(step.wanted.error(
             "its secret would have nowhere to go, so nothing was done: name a file with save = \"…\", or a folder with \
              --save-dir, or have it printed with --show-secrets",
         ));
     }
-    let place = |step: &Step| match file(step) {
-        _ if !is_made(step) => Ok(None),
+    let place = |step: &Step| match secret_file(step, options) {
+        _ if !step.makes_a_client() => Ok(None),
         None => Ok(Some(Place::Screen)),
         Some(file) => {
             let shown = file.display().to_string();
@@ -184,14 +190,14 @@ impl<'a> Report<'a> {
             let done = done.get(index);
             let nothing = match step.action {
                 Action::Unchanged => Outcome::Unchanged,
-                Action::Create | Action::Update(_) => Outcome::NotDone,
+                Action::Create | Action::Update => Outcome::NotDone,
             };
             ReportedStep {
                 kind: step.wanted.kind.as_str(),
                 name: &step.wanted.name,
                 organization: step.wanted.organization.as_deref(),
                 action: step.action.as_str(),
-                changes: step.action.changes(),
+                changes: &step.changes,
                 cuts_tokens_off: step.cuts_off,
                 outcome: done.map_or(nothing, |done| done.outcome),
                 saved: done.and_then(|done| done.saved.as_deref()),

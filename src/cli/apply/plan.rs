@@ -17,6 +17,8 @@ use super::wanted::{Change, Kind, Wanted, get, names};
 pub(super) struct Step {
     pub(super) wanted: Wanted,
     pub(super) action: Action,
+    /// Each member that is to be another; all that are named where it is made.
+    pub(super) changes: Vec<Change>,
     /// Whether that takes tokens away: its own, or those of the clients that hold the role.
     pub(super) cuts_off: bool,
     /// As it was seen last, and its entity tag.
@@ -24,28 +26,27 @@ pub(super) struct Step {
     pub(super) tag: Option<String>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Create,
-    Update(Vec<Change>),
+    Update,
     Unchanged,
 }
 
 impl Action {
-    pub(super) const fn as_str(&self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
-            Self::Update(_) => "update",
+            Self::Update => "update",
             Self::Unchanged => "unchanged",
         }
     }
+}
 
-    /// The changes that it makes; none where it makes the whole thing.
-    pub(super) fn changes(&self) -> &[Change] {
-        match self {
-            Self::Update(changes) => changes,
-            Self::Create | Self::Unchanged => &[],
-        }
+impl Step {
+    /// Whether it makes a client, and so a secret.
+    pub(super) fn makes_a_client(&self) -> bool {
+        self.wanted.kind == Kind::Client && self.action == Action::Create
     }
 }
 
@@ -60,9 +61,9 @@ pub(super) async fn of(admin: &Admin, wanted: Vec<Wanted>) -> Result<Vec<Step>, 
     for wanted in wanted {
         let found = admin.find::<Value>(&wanted.path()).await?;
         let Some(found) = found else {
-            // Said before anything is done, where it can be.
-            wanted.body()?;
-            steps.push(Step { wanted, action: Action::Create, cuts_off: false, there: Value::Null, tag: None });
+            let changes = wanted.all()?;
+            let (action, there) = (Action::Create, Value::Null);
+            steps.push(Step { wanted, action, changes, cuts_off: false, there, tag: None });
             continue;
         };
         let changes = wanted.changes(&found.value)?;
@@ -71,8 +72,8 @@ pub(super) async fn of(admin: &Admin, wanted: Vec<Wanted>) -> Result<Vec<Step>, 
             Kind::Client => is_cut_off(admin, &changes, &found.value, &roles).await,
             Kind::Organization | Kind::Project | Kind::Api => false,
         };
-        let action = if changes.is_empty() { Action::Unchanged } else { Action::Update(changes) };
-        steps.push(Step { wanted, action, cuts_off, there: found.value, tag: found.tag });
+        let action = if changes.is_empty() { Action::Unchanged } else { Action::Update };
+        steps.push(Step { wanted, action, changes, cuts_off, there: found.value, tag: found.tag });
     }
     Ok(steps)
 }
@@ -126,10 +127,10 @@ async fn scopes_of(admin: &Admin, role: &str, client: &Value) -> Vec<String> {
     }
 }
 
-/// A plan, for people.
-pub(super) fn text(steps: &[Step], file: &str) -> String {
-    let count = |action: &str| steps.iter().filter(|step| step.action.as_str() == action).count();
-    let (create, update, unchanged) = (count("create"), count("update"), count("unchanged"));
+/// A plan, for people. `secret` says where that of a new client goes.
+pub(super) fn text(steps: &[Step], file: &str, secret: impl Fn(&Step) -> String) -> String {
+    let count = |action| steps.iter().filter(|step| step.action == action).count();
+    let (create, update, unchanged) = (count(Action::Create), count(Action::Update), count(Action::Unchanged));
     if create + update == 0 {
         return format!("Nothing to do: all {unchanged} that {file} names are as it says.\n");
     }
@@ -137,7 +138,7 @@ pub(super) fn text(steps: &[Step], file: &str) -> String {
     for step in steps {
         let (sign, look) = match step.action {
             Action::Create => ("+", Look::Green),
-            Action::Update(_) => ("~", Look::Yellow),
+            Action::Update => ("~", Look::Yellow),
             Action::Unchanged => ("=", Look::Dim),
         };
         let name = output::harmless(&step.wanted.label());
@@ -150,9 +151,16 @@ pub(super) fn text(steps: &[Step], file: &str) -> String {
             text.push_str(&format!("  {}", output::styled(whose, Look::Red)));
         }
         text.push('\n');
-        for change in step.action.changes() {
+        for change in &step.changes {
             let shown = |value| output::harmless(&in_words(&change.member, value)).replace('\n', "?");
-            text.push_str(&format!("    {}: {} → {}\n", change.member, shown(&change.before), shown(&change.after)));
+            let before = match step.action {
+                Action::Create => String::new(),
+                _ => format!("{} → ", shown(&change.before)),
+            };
+            text.push_str(&format!("    {}: {before}{}\n", change.member, shown(&change.after)));
+        }
+        if step.makes_a_client() {
+            text.push_str(&format!("    secret: {}\n", output::harmless(&secret(step))));
         }
     }
     text.push_str(&format!("\n{create} to create, {update} to update, {unchanged} unchanged.\n"));

@@ -146,6 +146,17 @@ impl Wanted {
         Ok(body)
     }
 
+    /// All that it is made with, but for its name.
+    pub(super) fn all(&self) -> Result<Vec<Change>, Failure> {
+        // Checked before anything is done, as far as it can be here.
+        self.body()?;
+        let change = |(member, after): (&String, Value)| Change { member: member.clone(), before: Value::Null, after };
+        let fixed = self.fixed.iter().map(|(member, value)| Ok(change((member, value.clone()))));
+        let members = self.members.iter();
+        let members = members.map(|(member, value)| Ok(change((member, self.settled(member, value, &Value::Null)?))));
+        fixed.chain(members).collect()
+    }
+
     /// How it differs from what is there; an error where that cannot be changed.
     pub(super) fn changes(&self, there: &Value) -> Result<Vec<Change>, Failure> {
         for (member, value) in &self.fixed {

@@ -49,14 +49,11 @@ pub(super) enum Place {
 pub(super) async fn all(admin: &Admin, steps: &mut [Step], mut places: Vec<Option<Place>>) -> Vec<Done> {
     let begins = |step: &Step| match step.action {
         Action::Unchanged => Outcome::Unchanged,
-        Action::Create | Action::Update(_) => Outcome::NotDone,
+        Action::Create | Action::Update => Outcome::NotDone,
     };
     let mut done: Vec<_> = steps.iter().map(|step| Done { outcome: begins(step), ..Done::default() }).collect();
-    let made: BTreeSet<_> = steps
-        .iter()
-        .filter(|step| step.wanted.kind == Kind::Client && matches!(step.action, Action::Create))
-        .map(|step| step.wanted.name.clone())
-        .collect();
+    let made: BTreeSet<_> =
+        steps.iter().filter(|step| step.makes_a_client()).map(|step| step.wanted.name.clone()).collect();
     let mut later: Vec<Vec<Change>> = Vec::new();
     for ((step, done), place) in steps.iter_mut().zip(&mut done).zip(&mut places) {
         let (outcome, rest) = match one(admin, step, &made, place.take(), done).await {
@@ -104,7 +101,7 @@ fn failed(done: &mut Done, step: &Step, failure: &Failure) {
 const fn ended(step: &Step) -> Outcome {
     match step.action {
         Action::Create => Outcome::Created,
-        Action::Update(_) => Outcome::Updated,
+        Action::Update => Outcome::Updated,
         Action::Unchanged => Outcome::Unchanged,
     }
 }
@@ -117,11 +114,9 @@ async fn one(
     place: Option<Place>,
     done: &mut Done,
 ) -> Result<Vec<Change>, Failure> {
-    match &step.action {
+    match step.action {
         Action::Unchanged => Ok(Vec::new()),
-        Action::Create if step.wanted.kind == Kind::Client => {
-            make_client(admin, step, place, done).await.map(|()| Vec::new())
-        }
+        Action::Create if step.makes_a_client() => make_client(admin, step, place, done).await.map(|()| Vec::new()),
         Action::Create => {
             let mut body = step.wanted.body()?;
             let later = introspectors_later(&mut body, made);
@@ -129,8 +124,8 @@ async fn one(
             (step.there, step.tag) = (value, tag);
             Ok(later.into_iter().collect())
         }
-        Action::Update(changes) => {
-            let (now, later) = in_turn(step.wanted.kind, changes, made);
+        Action::Update => {
+            let (now, later) = in_turn(step.wanted.kind, &step.changes, made);
             change(admin, step, &now).await?;
             Ok(later)
         }

@@ -25,7 +25,7 @@ pub(in crate::cli) struct Create {
     /// Its organization; yours unless set, and `default` on the admin socket
     #[arg(long, value_name = "ORGANIZATION")]
     organization: Option<String>,
-    /// Its project; yours unless set, and `default` on the admin socket or where only --organization is
+    /// Its project; yours unless set, and `default` on the admin socket or with --organization
     #[arg(long, value_name = "PROJECT")]
     project: Option<String>,
     /// An address or CIDR it may come from, such as 10.0.0.0/8; as often as there are ranges; any unless set

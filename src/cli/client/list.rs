@@ -87,8 +87,8 @@ fn table(items: &[Client]) -> String {
                 output::or_dash(prefix),
                 output::or_dash(expires),
                 times::relative_or(used, now, "never"),
-                output::or_dash(client.roles.join(" ")),
-                output::or_dash(client.scopes.join(" ")),
+                output::names(&client.roles),
+                output::names(&client.scopes),
             ]
         })
         .collect();

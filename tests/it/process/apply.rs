@@ -76,7 +76,13 @@ async fn a_file_is_carried_out_once() {
     for line in [
         "+ create organization acme",
         "+ create project acme/web",
+        "    scopes: orders:write orders:read (to look at orders)",
+        "    secret: goes into etc/secrets/gateway.json",
         "+ create client billing",
+        "    environment: test",
+        "    scopes: orders:read orders:write",
+        "    ip_allowlist: 10.0.0.0/8",
+        "    secret: has nowhere to go (save, --save-dir or --show-secrets)",
         "6 to create, 0 to update, 0 unchanged.",
     ] {
         assert!(planned.out.lines().any(|own| own == line), "{line}: {}", planned.out);
@@ -247,6 +253,19 @@ fn a_file_that_cannot_be_meant_is_refused_with_its_place() {
     let ran = apply(&place, &["--yes"]);
     assert!(ran.err.contains("its environment is \"live\" and cannot be changed to \"test\""), "{}", ran.err);
     assert_eq!(place.json(&["project", "list"])["items"].as_array().unwrap().len(), 1);
+}
+
+/// The file of the guide.
+#[test]
+fn what_the_guide_applies_can_be_applied() {
+    let (place, _server) = site(include_str!("../../../docs/guides/setup.toml"));
+    let report = place.json(&["apply", "etc/setup.toml", "--yes"]);
+    assert_eq!(
+        (&report["applied"], &report["steps"][3]["saved"]),
+        (&json!(true), &json!("etc/billing.json")),
+        "{report}"
+    );
+    assert!(apply(&place, &["--yes"]).out.starts_with("Nothing to do"));
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn a_refusal_says_which_and_what_to_do() {
             &["mintage:clients:write", "--add-scope mintage:clients:write", "request_id r_"][..],
         ),
         (&["client", "show", "nobody"], "ops", &["there is no client", "outside the reach of ops"]),
-        (&["organization", "create", "acme"], "ops", &["mintage:organizations:write"]),
+        (&["organization", "create", "acme"], "ops", &["mintage:organizations:write", "over the admin socket alone"]),
         (
             &["client", "update", "far", "--name", "x"],
             "manager",
