@@ -1,5 +1,9 @@
 //! Commands whose connection breaks, and commands that others get ahead of: nothing is done twice, no change is lost.
 
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
 use serde_json::json;
 
 use super::between::{self, Fate};
@@ -58,6 +62,31 @@ async fn a_rotation_whose_answer_is_lost_gives_one_new_secret() {
     let rotated = place.json(&["client", "rotate", "billing", "--socket", "lossy.sock"]);
     assert_eq!(rotated["secrets"].as_array().unwrap().len(), 2, "{rotated}");
     assert_eq!(server.exchange("billing", rotated["client_secret"].as_str().unwrap()).await.0, 200);
+}
+
+/// From anywhere, what makes something is carried out once as well, and who is late is not refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_the_network_nothing_is_done_twice_either() {
+    let (home, target) = (Place::new(), Arc::new(OnceLock::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let issuer = format!("http://{}", listener.local_addr().unwrap());
+    let server = home.start(&["--no-quickstart", "--issuer", &issuer]);
+    target.set(server.address).unwrap();
+    home.text(&["client", "create", "ops", "--id", "ops", "--role", "PROJECT_OWNER", "--save", "ops.json"]);
+    let (socket, lost, overtaken) = (home.socket(), AtomicBool::new(false), AtomicBool::new(false));
+    let decide = move |_, request: &str| {
+        if request.starts_with("PATCH") && !overtaken.swap(true, Ordering::SeqCst) {
+            assert_eq!(ask(&socket, "PATCH", "clients/billing", &json!({ "owner": "them" })).unwrap().0, 200);
+        }
+        let first = request.starts_with("POST /api/v1/clients") && !lost.swap(true, Ordering::SeqCst);
+        if first { Fate::Lose } else { Fate::Pass }
+    };
+    between::listen_tcp(listener, target, decide);
+    let away = ["--url", &issuer, "--credentials", "ops.json"];
+    let made = home.json(&[&["client", "create", "billing", "--id", "billing"][..], &away].concat());
+    assert_eq!(server.exchange("billing", made["client_secret"].as_str().unwrap()).await.0, 200);
+    let changed = home.json(&[&["client", "update", "billing", "--label", "a=1"][..], &away].concat());
+    assert_eq!((&changed["owner"], &changed["labels"]), (&json!("them"), &json!({ "a": "1" })));
 }
 
 #[test]
