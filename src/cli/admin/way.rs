@@ -22,7 +22,7 @@ const URL_VARIABLE: &str = "MINTAGE_URL";
 /// A longer answer is not one of ours.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// How long an answer may take: a thousand clients are more than a token.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The way to a server.
 #[derive(Debug)]
@@ -55,6 +55,13 @@ pub(super) struct Answer {
 enum Lost {
     Sending(reqwest::Error),
     Reading(FetchError),
+}
+
+impl Lost {
+    /// Whoever hung once is not waited for twice.
+    fn took_too_long(&self) -> bool {
+        matches!(self, Self::Sending(error) if error.is_timeout())
+    }
 }
 
 impl<'a> Ask<'a> {
@@ -143,7 +150,7 @@ impl Way {
     async fn tried(&self, ask: &Ask<'_>, token: Option<&Token>) -> Result<Answer, Failure> {
         let lost = match self.sent(ask, token).await {
             Err(Lost::Sending(error)) if error.is_connect() => return Err(self.unreachable(&error)),
-            Err(_) if ask.is_repeatable() => match self.sent(ask, token).await {
+            Err(lost) if ask.is_repeatable() && !lost.took_too_long() => match self.sent(ask, token).await {
                 Ok(answer) => return Ok(answer),
                 Err(lost) => lost,
             },
