@@ -62,7 +62,7 @@ impl Unfinished {
             temporary.push(name);
             temporary.push(format!(".{random}{SUFFIX}"));
             let at = folder.join(temporary);
-            let file = match OpenOptions::new().write(true).create_new(true).mode(0o600 & mode).open(&at) {
+            let file = match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600 & mode).open(&at) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 opened => opened?,
             };
@@ -77,6 +77,14 @@ impl Unfinished {
             return Ok(unfinished);
         }
         Err(io::Error::other("no temporary name is to be had"))
+    }
+
+    /// Another hold on the file, to read and write it by; its lock goes with the last of them.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
     }
 
     /// Puts it in its place with `bytes` in it, and what was there is gone.

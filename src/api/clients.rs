@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Rfc3339;
 use crate::secret::Environment;
 
-use super::{Level, Secret, member};
+use super::{GivenSecret, Level, Secret, member};
 
 /// Whether a client may authenticate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,12 @@ pub struct NewClient {
     /// How long its first secret lives, in whole seconds; for ever if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ttl: Option<u64>,
+    /// Its first secret, where it has one already; made if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<GivenSecret>,
+    /// The hash of its first secret, where nobody has that in the clear: bcrypt, PBKDF2 or Argon2id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_hash: Option<GivenSecret>,
     /// For people.
     #[serde(default)]
     pub description: String,

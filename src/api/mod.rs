@@ -3,23 +3,29 @@
 //! Responsible for: member names and types, both ways. Never: what they mean. Times are RFC 3339 strings named `…_at`.
 
 mod apis;
+mod bulk;
 mod clients;
 mod directory;
 mod explain;
+mod given;
 mod keys;
 mod secrets;
+mod usage;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use apis::{Api, ApiPatch, NewApi, ScopeDefinition};
+pub use bulk::{BulkClients, BulkItem, BulkResult, BulkResults, BulkStatus, ItemError};
 pub use clients::{Client, ClientPatch, ClientStatus, EffectiveScope, NewClient};
 pub use directory::{
     Level, NewOrganization, NewProject, NewRole, Organization, OrganizationPatch, Project, ProjectPatch, Role,
     RolePatch, SecretPolicy, SecretPolicyPatch,
 };
 pub use explain::{ExplainToken, Refusal, WhoAmI};
+pub use given::GivenSecret;
 pub use keys::{Key, KeyState, RotateKeys, Rotation};
 pub use secrets::{NewSecret, RetireSecrets, Secret, UNUSED_FOR};
+pub use usage::{ScopeUsage, SecretCounts, SecretUsage, Usage, UsageBucket, UsageItem};
 
 /// A member of a merge patch (RFC 7396) that is there: one of type `Option` tells null from left out, and any other takes
 /// no null.

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Rfc3339;
 
+use super::GivenSecret;
+
 /// How long an older secret has to have been unused to be retired, in seconds, unless something else is asked for.
 pub const UNUSED_FOR: u64 = 4 * 3600;
 
@@ -38,6 +40,12 @@ pub struct NewSecret {
     /// How long the new one lives, in whole seconds; for ever if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ttl: Option<u64>,
+    /// The secret, where there is one already; made if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<GivenSecret>,
+    /// The hash of the secret, where nobody has it in the clear: bcrypt, PBKDF2 or Argon2id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_hash: Option<GivenSecret>,
 }
 
 /// How every secret but the newest is to be retired.

@@ -8,11 +8,13 @@ mod admin;
 mod agent;
 mod api;
 mod apply;
+mod bulk;
 mod client;
 mod config;
 mod confirm;
 mod edit;
 mod explain;
+mod import;
 mod inspect;
 mod key;
 mod organization;
@@ -22,6 +24,7 @@ mod project;
 mod role;
 mod serve;
 mod source;
+mod store;
 mod times;
 mod token;
 
@@ -148,9 +151,15 @@ enum Command {
     /// Register and change clients, rotate their secrets, cut them off
     #[command(subcommand)]
     Client(client::Command),
+    /// Take over the clients of another system, with their ids and secrets
+    #[command(subcommand)]
+    Import(import::Command),
     /// Look at the signing keys, rotate and revoke them
     #[command(subcommand)]
     Key(key::Command),
+    /// Back the store up, put a backup in place, look a store or a backup through
+    #[command(subcommand)]
+    Store(store::Command),
     /// Fetch a token, or look into one
     #[command(subcommand)]
     Token(token::Command),
@@ -198,7 +207,9 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Apply(arguments)) => apply::run(global, arguments).await,
         Some(Command::Api(command)) => api::run(global, command).await,
         Some(Command::Client(command)) => client::run(global, command).await,
+        Some(Command::Import(command)) => import::run(global, command).await,
         Some(Command::Key(command)) => key::run(global, &command).await,
+        Some(Command::Store(command)) => store::run(global, command).await,
         Some(Command::Token(command)) => token::run(global, command).await,
         Some(Command::Agent(arguments)) => agent::run(global, arguments).await,
         Some(Command::Explain(arguments)) => explain::request(global, &arguments).await,

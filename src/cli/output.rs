@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use crate::server::store::redb::panics_are_answered;
+
 use super::Failure;
 
 /// The most names in a cell.
@@ -115,6 +117,16 @@ fn paint(text: &str, look: Option<Look>, colours: bool) -> String {
         Some(look) if colours => format!("\x1b[{}m{text}\x1b[0m", look.code()),
         _ => text.to_owned(),
     }
+}
+
+/// What the store answers as an error is no news for the terminal.
+pub(super) fn keep_answered_panics_quiet() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panics_are_answered() {
+            report(panic);
+        }
+    }));
 }
 
 /// Rows under headings, each column as wide as it has to be.

@@ -9,7 +9,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::oauth::metadata::{TOKEN_PATH, endpoint};
 use crate::server::config::Overrides;
 use crate::server::service::{QUICKSTART_ID, Quickstart};
-use crate::server::store::redb::panics_are_answered;
 use crate::server::{Parts, Server, init_telemetry};
 
 use super::{Failure, Global, output};
@@ -52,13 +51,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         keys_dir: arguments.keys_dir,
         socket: None,
     })?;
-    // What the store answers as an error is no news for the terminal.
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !panics_are_answered() {
-            report(panic);
-        }
-    }));
+    output::keep_answered_panics_quiet();
     let _logs = init_telemetry(&config.telemetry);
     // Before anything is made, so that no signal is missed.
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -67,6 +60,10 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     let address = server.address();
     let quickstart = server.take_quickstart();
     let service = std::sync::Arc::clone(server.service());
+    // This program is the service alone: what its libraries count is the service's.
+    if metrics::set_global_recorder(service.metrics().recorder()).is_err() {
+        tracing::debug!("somebody else counts in this process");
+    }
     let running = server.run();
     let issuer = &service.settings().issuer;
     tracing::info!(%address, %issuer, "listening");

@@ -1,16 +1,20 @@
 //! The only place that knows ring.
 //!
-//! Responsible for: randomness, digests, and signature keys as ready-parsed objects. Never: what is signed, by whom, or
+//! Responsible for: randomness, digests, slow hashes, and signature keys as ready-parsed objects. Never: what is signed, by whom, or
 //! why; JSON; files.
 
 pub mod entropy;
 
 mod digest;
 mod signing_key;
+#[cfg(feature = "server")]
+mod slow_hash;
 mod verifying_key;
 
 pub use digest::{HmacKey, HmacTag, Sha256, sha256, sha256_parts};
 pub use signing_key::{KeyError, SigningKey, SigningKeyKind};
+#[cfg(feature = "server")]
+pub use slow_hash::{BadSlowHash, SlowHash};
 pub use verifying_key::{PublicKey, VerifyingKey};
 
 /// The algorithms that tokens are signed with (RFC 7518, RFC 8037).

@@ -134,7 +134,9 @@ impl Server {
             trusted_proxies: config.network.trusted_proxies.clone(),
             header: config.network.client_ip_header,
         };
-        let app = App::new(Arc::clone(&service), sources, guards, config.limits.failed_auth.delay.duration());
+        let limits = &config.limits;
+        let delay = limits.failed_auth.delay.duration();
+        let app = App::new(Arc::clone(&service), sources, guards, delay, limits.metrics_allow.clone());
         warn_of_unknown(config, &service);
         let socket = AdminSocket::bind(&config.admin.socket)
             .map_err(|source| StartError::Socket { path: config.admin.socket.clone(), source })?;

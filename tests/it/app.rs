@@ -192,8 +192,10 @@ impl Builder {
         let settings = Settings { issuer: self.config.issuer_at(address).into(), token_ttl: ttl, most_waiting: 1000 };
         let (time, entropy) = (Arc::clone(&clock) as _, Arc::new(SystemEntropy::new()) as _);
         let service = Arc::new(Service::load(settings, time, entropy, store, keys).await.unwrap());
-        let delay = self.config.limits.failed_auth.delay.duration();
-        let routes = public_routes(App::new(Arc::clone(&service), SourcePolicy::default(), Guards::default(), delay));
+        let (delay, metrics) =
+            (self.config.limits.failed_auth.delay.duration(), self.config.limits.metrics_allow.clone());
+        let (sources, guards) = (SourcePolicy::default(), Guards::default());
+        let routes = public_routes(App::new(Arc::clone(&service), sources, guards, delay, metrics));
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {
             let _runs_on = stop;

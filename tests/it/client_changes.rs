@@ -152,7 +152,7 @@ async fn a_cut_reaches_every_secret_and_lasts_over_a_restart() {
     let mut newest = client.clone();
     let mut tokens = vec![first];
     for _ in 0..2 {
-        let end = NewSecret { overlap: Some(0), secret_ttl: None };
+        let end = NewSecret { overlap: Some(0), ..Default::default() };
         newest.secret =
             app.service.add_secret(&client.id, &end, &app.caller()).await.unwrap().value.client_secret.unwrap();
         tokens.push(app.token(&newest).await);
@@ -236,7 +236,7 @@ async fn a_withdrawn_secret_ends_at_once_and_its_tokens_when_they_are_told_to() 
 async fn an_ended_secret_can_be_withdrawn_and_its_tokens_stay_within_reach() {
     let (app, client) = with_client().await;
     let token = app.token(&client).await;
-    let end = NewSecret { overlap: Some(60), secret_ttl: None };
+    let end = NewSecret { overlap: Some(60), ..Default::default() };
     let shown = app.service.add_secret(&client.id, &end, &app.caller()).await.unwrap().value;
     app.advance(120);
     let withdrawn = app.service.withdraw_secret(&client.id, &shown.secrets[0].id, false, &app.caller()).await.unwrap();

@@ -15,7 +15,7 @@ struct Route {
 const OPEN: [u16; 5] = [200; 5];
 const ANY: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-const ROUTES: [Route; 16] = [
+const ROUTES: [Route; 17] = [
     // The token endpoint takes client credentials: no bearer token is any.
     Route { path: "/oauth/token", methods: &["POST"], statuses: [401; 5] },
     Route { path: "/oauth/introspect", methods: &["POST"], statuses: [401; 5] },
@@ -35,6 +35,8 @@ const ROUTES: [Route; 16] = [
     Route { path: "/errors/{reason}", methods: &["GET"], statuses: OPEN },
     Route { path: "/healthz", methods: &["GET"], statuses: OPEN },
     Route { path: "/readyz", methods: &["GET"], statuses: OPEN },
+    // From this machine without credentials too; but what is sent has to be good.
+    Route { path: "/metrics", methods: &["GET"], statuses: [200, 400, 401, 403, 200] },
 ];
 
 /// The paths of the route table, read from its source: what is served cannot be left out here.
@@ -68,7 +70,7 @@ async fn every_route_with_every_kind_of_credentials() {
     assert_eq!(served, covered);
 
     let app = TestApp::start().await;
-    let reader = app.client(&["mintage:projects:read"]).await;
+    let reader = app.client(&["mintage:projects:read", "mintage:metrics:read"]).await;
     let other = app.client(&["mintage:keys:read"]).await;
     let expired = app.token(&reader).await;
     app.advance(3630);

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use mintage::clock::UnixTime;
 use mintage::id::ClientId;
 use mintage::server::model::{
-    Api, AuditHead, Change, Client, KeyRecord, Receipt, ReceiptRecord, RefusalRecord, ReplayedAnswer, Revocation,
-    SecretUse,
+    Api, AuditHead, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Per, Receipt, ReceiptRecord,
+    RefusalRecord, ReplayedAnswer, Revocation, SecretUse,
 };
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{
-    AuditStore, ClientSearch, ClientStore, Entry, FoundClients, KeyStore, ReceiptStore, Registry, RegistryStore,
-    RevocationStore, Store, StoreError, UsageStore,
+    AuditStore, BackupStream, ClientSearch, ClientStore, Entry, FoundClients, KeyStore, ReceiptStore, Registry,
+    RegistryStore, RevocationStore, Store, StoreError, UsageStore,
 };
 use tokio::sync::Semaphore;
 
@@ -108,6 +108,7 @@ gated! { ClientStore:
     client(id: &ClientId) -> Option<Client>;
     find_clients(search: ClientSearch) -> FoundClients;
     save_client(client: Client, expected: u64, revoked: Vec<Revocation>, change: Change) -> ();
+    add_clients(clients: Vec<(Client, Change)>) -> Vec<bool>;
     delete_client(id: &ClientId, expected: u64, revoked: Vec<Revocation>, change: Change) -> Vec<Api>;
 }
 
@@ -135,7 +136,10 @@ gated! { RevocationStore:
 
 gated! { UsageStore:
     secret_uses(secrets: Vec<String>) -> HashMap<String, SecretUse>;
-    note_secret_uses(uses: Vec<(String, SecretUse)>) -> ();
+    note_usage(usage: Vec<ClientUsage>) -> ();
+    usage(client: &ClientId, per: Per, since: UnixTime, until: UnixTime) -> Vec<(UnixTime, Figures)>;
+    client_uses(clients: Vec<ClientId>) -> HashMap<ClientId, ClientUses>;
+    purge_usage(after: Option<ClientId>, most: usize, hours: UnixTime, days: UnixTime) -> Option<ClientId>;
 }
 
 gated! { AuditStore:
@@ -153,5 +157,6 @@ gated! { Store:
     cursor_secret() -> Vec<u8>;
     first_start_is_over() -> bool;
     end_first_start() -> ();
+    backup() -> BackupStream;
     ping() -> ();
 }

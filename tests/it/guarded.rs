@@ -163,7 +163,7 @@ async fn a_token_of_a_secret_that_has_ended_is_cut_off_with_its_client() {
     let app = TestApp::start().await;
     let client = app.client(&[]).await;
     let old = app.token(&client).await;
-    let end_all = api::NewSecret { overlap: Some(0), secret_ttl: None };
+    let end_all = api::NewSecret { overlap: Some(0), ..Default::default() };
     // The second rotation takes the first secret's record out; its tokens live on, and still belong to the client.
     for _ in 0..2 {
         app.service.add_secret(&client.id, &end_all, &app.caller()).await.unwrap();

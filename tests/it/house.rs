@@ -43,7 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("server::config", &["jose", "resource", "scope", "secret", "source_ip"]),
     ("server::guards", &["resource", "scope", "source_ip", "server::config"]),
     ("server::model", &["api", "clock", "crypto", "id", "jose", "scope", "secret", "source_ip", "server::config"]),
-    ("server::store", &["api", "clock", "id", "scope", "secret", "server::model"]),
+    ("server::store", &["api", "clock", "crypto", "id", "scope", "secret", "server::model"]),
     // `resource` only for the trait by which the server is its own source of keys.
     (
         "server::keys",
@@ -114,6 +114,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "crypto",
             "fetch",
             "files",
+            "id",
             "jose",
             "oauth",
             "scope",

@@ -162,7 +162,7 @@ async fn a_client_with_all_its_secrets_can_still_be_rotated() {
     let client = app.client(&[]).await;
     let add = |overlap| {
         let (service, id, caller) = (&app.service, &client.id, app.caller());
-        async move { service.add_secret(id, &NewSecret { overlap, secret_ttl: None }, &caller).await }
+        async move { service.add_secret(id, &NewSecret { overlap, ..Default::default() }, &caller).await }
     };
     for _ in 0..4 {
         add(None).await.unwrap();

@@ -8,15 +8,17 @@ use mintage::clock::UnixTime;
 use mintage::crypto::sha256;
 use mintage::id::ClientId;
 use mintage::scope::Scope;
+use mintage::secret::SecretHash;
 use mintage::server::config::SigningAlgorithm;
 use mintage::server::model::{
-    Api, Change, Client, DefinedScope, KeyRecord, Origin, RefusalRecord, Revocation, RevokedTarget, SecretUse,
+    Api, Change, Client, ClientUsage, DefinedScope, KeyRecord, Origin, Per, RefusalRecord, Revocation, RevokedTarget,
+    SecretUse,
 };
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{ABSENT, ClientSearch, Store, StoreError};
 use serde_json::{Value, json};
 
-fn change(action: &'static str) -> Change {
+pub fn change(action: &'static str) -> Change {
     Change {
         at: UnixTime::from_seconds(1000),
         origin: Origin::SYSTEM,
@@ -33,7 +35,7 @@ async fn found(store: &dyn Store, after: Option<&str>, limit: usize) -> Vec<Clie
     store.find_clients(search).await.unwrap().clients
 }
 
-fn client(id: &str, revision: u64) -> Client {
+pub fn client(id: &str, revision: u64) -> Client {
     serde_json::from_value(json!({
         "client_id": id, "name": id, "organization": "default", "project": "default", "environment": "live",
         "scopes": [], "ip_allowlist": [], "token_ttl": null, "status": "active", "secrets": [],
@@ -43,7 +45,7 @@ fn client(id: &str, revision: u64) -> Client {
     .unwrap()
 }
 
-fn api(identifier: &str, scope: &str) -> Api {
+pub fn api(identifier: &str, scope: &str) -> Api {
     Api {
         identifier: identifier.to_owned(),
         name: identifier.to_owned(),
@@ -56,7 +58,7 @@ fn api(identifier: &str, scope: &str) -> Api {
     }
 }
 
-fn id(text: &str) -> ClientId {
+pub fn id(text: &str) -> ClientId {
     ClientId::parse(text).unwrap()
 }
 
@@ -81,6 +83,18 @@ async fn clients_change_by_revision(store: Arc<dyn Store>) {
     store.delete_client(&id("a"), 2, vec![], change("delete")).await.unwrap();
     assert!(store.client(&id("a")).await.unwrap().is_none());
     // Nothing that conflicted has left a record.
+    let (head, records) = store.audit(1, 100).await.unwrap();
+    assert_eq!((head.sequence, records.len()), (3, 3));
+}
+
+async fn many_clients_are_added_in_one_change(store: Arc<dyn Store>) {
+    store.save_client(client("b", 1), ABSENT, vec![], change("create")).await.unwrap();
+    let rows = |ids: &[&str]| ids.iter().map(|id| (client(id, 1), change("import"))).collect::<Vec<_>>();
+    assert_eq!(store.add_clients(rows(&["a", "b", "c", "a"])).await.unwrap(), [true, false, true, false]);
+    assert!(store.add_clients(Vec::new()).await.unwrap().is_empty());
+    let ids: Vec<_> = found(&*store, None, 10).await.into_iter().map(|c| c.name).collect();
+    assert_eq!(ids, ["a", "b", "c"]);
+    // Who was left out has left no record.
     let (head, records) = store.audit(1, 100).await.unwrap();
     assert_eq!((head.sequence, records.len()), (3, 3));
 }
@@ -290,12 +304,79 @@ async fn clients_whose_ids_begin_alike_are_counted_apart(store: Arc<dyn Store>) 
     }
 }
 
+fn client_with_secrets(id: &str, secrets: &[&str]) -> Client {
+    let mut made = serde_json::to_value(client(id, 1)).unwrap();
+    let secret = |id: &&str| {
+        json!({"id": id, "prefix": id, "hash": SecretHash::NONE, "generation": "g", "created_at": 0,
+               "expires_at": null})
+    };
+    made["secrets"] = secrets.iter().map(secret).collect();
+    serde_json::from_value(made).unwrap()
+}
+
 async fn uses_of_secrets_are_kept(store: Arc<dyn Store>) {
+    store.save_client(client_with_secrets("a", &["s", "t"]), ABSENT, vec![], change("create")).await.unwrap();
     let used = |at| SecretUse { at: UnixTime::from_seconds(at), from: [127, 0, 0, 1].into() };
-    store.note_secret_uses(vec![("s".to_owned(), used(1)), ("t".to_owned(), used(2))]).await.unwrap();
-    store.note_secret_uses(vec![("s".to_owned(), used(3))]).await.unwrap();
-    let uses = store.secret_uses(vec!["s".to_owned(), "t".to_owned(), "u".to_owned()]).await.unwrap();
+    let usage = |uses: &[(&str, i64)]| {
+        let mut usage = ClientUsage::of(id("a"));
+        usage.secrets = uses.iter().map(|(secret, at)| ((*secret).to_owned(), used(*at))).collect();
+        usage
+    };
+    store.note_usage(vec![usage(&[("s", 1), ("t", 2)])]).await.unwrap();
+    // A secret that the client does not have, or no longer, leaves nothing.
+    store.note_usage(vec![usage(&[("s", 3), ("u", 4)])]).await.unwrap();
+    let secrets = || vec!["s".to_owned(), "t".to_owned(), "u".to_owned()];
+    let uses = store.secret_uses(secrets()).await.unwrap();
     assert_eq!((uses.get("s"), uses.get("t"), uses.len()), (Some(&used(3)), Some(&used(2)), 2));
+    store.delete_client(&id("a"), 1, vec![], change("delete")).await.unwrap();
+    store.note_usage(vec![usage(&[("s", 5)])]).await.unwrap();
+    assert_eq!(store.secret_uses(secrets()).await.unwrap().len(), 0);
+}
+
+async fn usage_is_summed_by_the_hour_and_the_day(store: Arc<dyn Store>) {
+    const HOUR: i64 = 3600;
+    let at = UnixTime::from_seconds;
+    let usage = |client: &str, hour: i64| {
+        let mut usage = ClientUsage::of(id(client));
+        usage.uses.used_at = Some(at(hour * HOUR));
+        usage.uses.scopes.insert("orders:read".to_owned(), at(hour * HOUR));
+        usage.hours.entry(at(hour * HOUR)).or_default().count_issued("s", ["orders:read"].into_iter());
+        usage
+    };
+    for name in ["a", "b", "c"] {
+        store.save_client(client(name, 1), ABSENT, vec![], change("create")).await.unwrap();
+        for hour in [0, 0, 1, 23, 24] {
+            store.note_usage(vec![usage(name, hour)]).await.unwrap();
+        }
+    }
+    store.note_usage(vec![usage("nobody", 0)]).await.unwrap();
+    let issued = |per, client: &str, until: i64| {
+        let (store, client) = (Arc::clone(&store), id(client));
+        async move {
+            let found = store.usage(&client, per, at(0), at(until * HOUR)).await.unwrap();
+            found.into_iter().map(|(start, figures)| (start.seconds() / HOUR, figures.issued)).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(issued(Per::Hour, "b", 100).await, [(0, 2), (1, 1), (23, 1), (24, 1)]);
+    assert_eq!(issued(Per::Hour, "b", 23).await, [(0, 2), (1, 1)]);
+    assert_eq!(issued(Per::Day, "b", 100).await, [(0, 4), (24, 1)]);
+    assert_eq!(issued(Per::Hour, "b", -1).await, []);
+    assert_eq!(issued(Per::Day, "nobody", 100).await, []);
+    let uses = store.client_uses(vec![id("a"), id("nobody")]).await.unwrap();
+    assert_eq!((uses.len(), uses[&id("a")].used_at), (1, Some(at(24 * HOUR))));
+    // What is forgotten is forgotten step by step, each step from where the last one ended.
+    let purge = |after| store.purge_usage(after, 2, at(23 * HOUR), at(24 * HOUR));
+    assert_eq!(purge(None).await.unwrap(), Some(id("b")));
+    assert_eq!(issued(Per::Hour, "b", 100).await, [(23, 1), (24, 1)]);
+    assert_eq!(issued(Per::Day, "b", 100).await, [(24, 1)]);
+    assert_eq!(issued(Per::Hour, "c", 100).await.len(), 4);
+    assert_eq!(purge(Some(id("b"))).await.unwrap(), None);
+    assert_eq!(issued(Per::Hour, "c", 100).await.len(), 2);
+    // A client that is gone takes all of it along.
+    store.delete_client(&id("b"), 1, vec![], change("delete")).await.unwrap();
+    assert_eq!((issued(Per::Hour, "b", 100).await, issued(Per::Day, "b", 100).await), (vec![], vec![]));
+    assert_eq!(store.client_uses(vec![id("b")]).await.unwrap().len(), 0);
+    assert_eq!(issued(Per::Hour, "a", 100).await.len(), 2);
 }
 
 async fn every_change_is_in_the_chain(store: Arc<dyn Store>) {
@@ -348,7 +429,7 @@ async fn the_defaults_are_there(store: Arc<dyn Store>) {
 }
 
 /// Runs a part of the contract on a new store of each kind.
-async fn on_each<F: Future<Output = ()>>(part: impl Fn(Arc<dyn Store>) -> F) {
+pub async fn on_each<F: Future<Output = ()>>(part: impl Fn(Arc<dyn Store>) -> F) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store/mintage.redb");
     let (store, fresh) = RedbStore::open(&path, [7; 32], UnixTime::from_seconds(0)).unwrap();
@@ -368,6 +449,7 @@ macro_rules! contract {
 }
 
 contract! {
+    many_clients_are_added_in_one_change
     clients_change_by_revision
     of_concurrent_changes_one_wins
     clients_are_listed_in_order_of_their_ids
@@ -380,6 +462,7 @@ contract! {
     of_concurrent_revocations_no_more_than_the_limit_are_made
     clients_whose_ids_begin_alike_are_counted_apart
     uses_of_secrets_are_kept
+    usage_is_summed_by_the_hour_and_the_day
     every_change_is_in_the_chain
     refusals_are_a_ring
     the_defaults_are_there

@@ -5,6 +5,7 @@ mod refusal;
 mod way;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
@@ -20,6 +21,9 @@ use way::{Answer, Ask, Way};
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// How often a change is made anew from what somebody else has made of its object meanwhile.
 const MAX_TRIES: usize = 8;
+
+/// The longest that a download takes.
+const DOWNLOAD: Duration = Duration::from_secs(24 * 3600);
 
 /// A running server.
 #[derive(Debug)]
@@ -95,6 +99,34 @@ impl Admin {
     ) -> Result<Read<T>, Failure> {
         let ask = Ask::new(Method::POST, path).body(body)?.once()?;
         self.taken(self.answer(ask).await?)
+    }
+
+    /// What takes its time, and is not sent again.
+    pub(super) async fn post_many<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let ask = Ask::new(Method::POST, path).body(body)?.patient();
+        Ok(self.taken(self.answer(ask).await?)?.value)
+    }
+
+    /// An answer that is read as it comes.
+    pub(super) async fn stream(&self, path: &str) -> Result<reqwest::Response, Failure> {
+        self.open(path, way::LONG).await
+    }
+
+    /// An answer of any length, to be read piece by piece. Whether it still moves is for its reader to watch.
+    pub(super) async fn download(&self, path: &str) -> Result<reqwest::Response, Failure> {
+        self.open(path, DOWNLOAD).await
+    }
+
+    async fn open(&self, path: &str, within: Duration) -> Result<reqwest::Response, Failure> {
+        match self.way.open(path, within).await? {
+            Ok(response) => Ok(response),
+            Err(answer) => Err(refusal::failure(&answer, &self.way)),
+        }
+    }
+
+    /// Whether a server answers; where one might and does not let us in, that is an error.
+    pub(super) async fn is_running(&self) -> Result<bool, Failure> {
+        self.way.is_running().await
     }
 
     /// A change that needs no look at what is there.

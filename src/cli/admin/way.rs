@@ -24,6 +24,9 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// How long an answer may take: a thousand clients are more than a token.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The same for a request about many clients: slow hashes are made of their secrets.
+pub(super) const LONG: Duration = Duration::from_secs(600);
+
 /// The way to a server.
 #[derive(Debug)]
 pub(super) enum Way {
@@ -41,6 +44,7 @@ pub(super) struct Ask<'a> {
     body: Option<Zeroizing<Vec<u8>>>,
     key: Option<String>,
     if_match: Option<String>,
+    patience: Duration,
 }
 
 /// What was answered.
@@ -66,7 +70,7 @@ impl Lost {
 
 impl<'a> Ask<'a> {
     pub(super) fn new(method: Method, path: &'a str) -> Self {
-        Self { method, path, body: None, key: None, if_match: None }
+        Self { method, path, body: None, key: None, if_match: None, patience: PATIENCE }
     }
 
     pub(super) fn body(self, body: &impl Serialize) -> Result<Self, Failure> {
@@ -84,6 +88,11 @@ impl<'a> Ask<'a> {
     /// Only if it still has this tag.
     pub(super) fn from(self, tag: Option<&str>) -> Self {
         Self { if_match: tag.map(str::to_owned), ..self }
+    }
+
+    /// It may take long.
+    pub(super) fn patient(self) -> Self {
+        Self { patience: LONG, ..self }
     }
 
     /// Whether it can be sent twice and is carried out once.
@@ -169,12 +178,48 @@ impl Way {
         })
     }
 
-    async fn sent(&self, ask: &Ask<'_>, token: Option<&Token>) -> Result<Answer, Lost> {
+    /// An answer that is not read yet, or the refusal.
+    pub(super) async fn open(
+        &self,
+        path: &str,
+        within: Duration,
+    ) -> Result<Result<reqwest::Response, Answer>, Failure> {
+        let token = match self {
+            Self::Socket { .. } => None,
+            Self::Issuer { tokens, client_id, .. } => {
+                Some(tokens.token().await.map_err(|error| super::refusal::no_token(error, client_id))?)
+            }
+        };
+        let ask = Ask { patience: within, ..Ask::new(Method::GET, path) };
+        let response = self.request(&ask, token.as_ref()).send().await.map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() {
+            return Ok(Ok(response));
+        }
+        let status = response.status().as_u16();
+        let body = Zeroizing::new(read_bounded(response, MAX_ANSWER).await?);
+        Ok(Err(Answer { status, tag: None, body }))
+    }
+
+    pub(super) async fn is_running(&self) -> Result<bool, Failure> {
+        let (http, url) = match self {
+            Self::Socket { http, .. } => (http, "http://localhost/healthz".to_owned()),
+            Self::Issuer { http, issuer, .. } => (http, endpoint(issuer, "/healthz")),
+        };
+        match http.get(url).send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match io_kind(&error) {
+                Some(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => Ok(false),
+                _ => Err(self.unreachable(&error)),
+            },
+        }
+    }
+
+    fn request(&self, ask: &Ask<'_>, token: Option<&Token>) -> reqwest::RequestBuilder {
         let (http, url) = match self {
             Self::Socket { http, .. } => (http, format!("http://localhost/api/v1/{}", ask.path)),
             Self::Issuer { http, issuer, .. } => (http, endpoint(issuer, &format!("/api/v1/{}", ask.path))),
         };
-        let mut request = http.request(ask.method.clone(), url).timeout(PATIENCE);
+        let mut request = http.request(ask.method.clone(), url).timeout(ask.patience);
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, token.authorization());
         }
@@ -187,7 +232,11 @@ impl Way {
         if let Some(tag) = &ask.if_match {
             request = request.header(IF_MATCH, tag);
         }
-        let response = request.send().await.map_err(Lost::Sending)?;
+        request
+    }
+
+    async fn sent(&self, ask: &Ask<'_>, token: Option<&Token>) -> Result<Answer, Lost> {
+        let response = self.request(ask, token).send().await.map_err(Lost::Sending)?;
         let status = response.status().as_u16();
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let body = Zeroizing::new(read_bounded(response, MAX_ANSWER).await.map_err(Lost::Reading)?);
@@ -195,22 +244,14 @@ impl Way {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let mut source: Option<&dyn std::error::Error> = Some(error);
-        let (mut kind, mut innermost) = (None, error.to_string());
-        while let Some(current) = source {
-            if let Some(io) = current.downcast_ref::<std::io::Error>() {
-                kind = Some(io.kind());
-            }
-            innermost = current.to_string();
-            source = current.source();
-        }
         let socket = match self {
             Self::Issuer { issuer, .. } => {
-                return Failure::new(format!("{issuer} could not be reached: {innermost}. Does it run there?"));
+                let why = innermost(error);
+                return Failure::new(format!("{issuer} could not be reached: {why}. Does it run there?"));
             }
             Self::Socket { path, .. } => path.display(),
         };
-        Failure::new(match kind {
+        Failure::new(match io_kind(error) {
             Some(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => format!(
                 "no server is running here: nothing listens on {socket}. Start one with `mintage serve`; \
                  if it runs elsewhere, name its socket with --socket, or its issuer with --url"
@@ -221,4 +262,24 @@ impl Way {
             _ => format!("the server at {socket} could not be reached: {error}"),
         })
     }
+}
+
+/// What the system said, where it was the system.
+fn io_kind(error: &reqwest::Error) -> Option<std::io::ErrorKind> {
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    let mut kind = None;
+    while let Some(current) = source {
+        kind = current.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(kind);
+        source = current.source();
+    }
+    kind
+}
+
+/// What really happened, without the URL that reqwest repeats.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }

@@ -87,6 +87,7 @@ pub(super) async fn run(global: &Global, admin: &Admin, create: Create) -> Resul
         description: create.description,
         owner: create.owner,
         labels: create.labels.into_iter().collect(),
+        ..NewClient::default()
     };
     let made = made(admin, &new).await?;
     keep(global, made, saving)?;
@@ -102,7 +103,7 @@ pub(in crate::cli) async fn made(admin: &Admin, new: &impl serde::Serialize) -> 
     }
     let id = &client.client_id;
     let life = client.secrets.last().and_then(|secret| Some(secret.expires_at?.0.since(secret.created_at.0).as_secs()));
-    let another = NewSecret { overlap: Some(0), secret_ttl: life };
+    let another = NewSecret { overlap: Some(0), secret_ttl: life, ..NewSecret::default() };
     output::note("The connection broke when the secret was on its way; it is replaced by another.");
     admin.post(&format!("clients/{}/secrets", segment(id)), &another).await.map_err(|failure| Failure {
         why: format!(

@@ -1,13 +1,16 @@
-//! `mintage client create|list|show|update|rotate|withdraw|revoke|enable|disable|delete`
+//! `mintage client create|import|export|list|show|usage|update|rotate|withdraw|revoke|enable|disable|delete`
 
 pub(super) mod create;
+mod import;
 mod in_use;
 mod list;
 mod rotate;
 pub(super) mod save;
 mod show;
 mod update;
+mod usage;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -25,6 +28,13 @@ use show::show;
 pub(super) enum Command {
     /// Register a client; its secret is shown once
     Create(create::Create),
+    /// Register the clients of a file
+    Import(import::Import),
+    /// Write all clients, one a line, as JSON Lines; no secret is in it
+    Export {
+        /// Where to; to stdout unless set. A file that is there is replaced
+        file: Option<PathBuf>,
+    },
     /// List clients: all, or those that every filter lets through
     List(list::Filter),
     /// Show a client: its scopes, its allowlist, its secrets and when they were last used
@@ -32,6 +42,8 @@ pub(super) enum Command {
         /// Its client_id
         id: String,
     },
+    /// Show what a client has used: tokens issued and refused, by secret and scope, and when each was last used
+    Usage(usage::Usage),
     /// Change a client; what takes from what it may do cuts its tokens off
     #[command(override_usage = "mintage client update [OPTIONS] <ID>")]
     Update(update::Update),
@@ -94,6 +106,8 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     match command {
         Command::Create(create) => return create::run(global, &admin, create).await,
         Command::List(filter) => list::run(global, &admin, filter).await?,
+        Command::Import(import) => return import::run(global, &admin, import).await,
+        Command::Export { file } => import::export(&admin, file.as_deref()).await?,
         Command::Show { id } => {
             let client = admin.get(&path(&id)).await?;
             show::in_full(global, &client)?;
@@ -102,6 +116,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
                 output::line(&format!("\n{}", lines.join("\n")))?;
             }
         }
+        Command::Usage(usage) => usage::run(global, &admin, &path(&usage.id), &usage).await?,
         Command::Rotate(rotate) => rotate::run(global, &admin, &path(&rotate.id), rotate).await?,
         Command::Update(update) => {
             let (client, tokens) = update::run(&admin, &path(&update.id), update).await?;

@@ -42,7 +42,11 @@ pub(super) async fn run(global: &Global, admin: &Admin, path: &str, rotate: Rota
         return finish(global, admin, path, &rotate).await;
     }
     let saving = rotate.save.map(|file| Saving::of_client(file, &rotate.id)).transpose()?;
-    let new = NewSecret { overlap: Some(rotate.overlap.as_secs()), secret_ttl: rotate.secret_ttl.map(Span::as_secs) };
+    let new = NewSecret {
+        overlap: Some(rotate.overlap.as_secs()),
+        secret_ttl: rotate.secret_ttl.map(Span::as_secs),
+        ..NewSecret::default()
+    };
     keep(global, rotated(admin, path, &new).await?, saving)
 }
 

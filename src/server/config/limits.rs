@@ -7,10 +7,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use crate::source_ip::Allowlist;
+
+use super::{Span, load};
 
 /// `limits.*`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Per client, at the token endpoint.
@@ -19,6 +21,21 @@ pub struct Limits {
     pub routes: Routes,
     /// Failed client authentications, per source address.
     pub failed_auth: FailedAuth,
+    /// The addresses that may read `/metrics` without a token; nobody if empty.
+    #[serde(deserialize_with = "load::cidrs")]
+    pub metrics_allow: Allowlist,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            token: Rate::default(),
+            routes: Routes::default(),
+            failed_auth: FailedAuth::default(),
+            // The machine itself. Neither is ever refused as a CIDR.
+            metrics_allow: Allowlist::parse(["127.0.0.0/8", "::1"]).unwrap_or_default(),
+        }
+    }
 }
 
 /// `limits.routes.*`

@@ -1,6 +1,7 @@
 //! A client's form-encoded request to one of the endpoints under `/oauth/`, and how all of them are answered.
 
 use std::future::Future;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -9,11 +10,11 @@ use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Stopwatch};
 use crate::oauth::{basic, form};
 use crate::secret::ClientSecret;
 use crate::server::error::{AuthFailure, Error};
-use crate::server::service::{ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
+use crate::server::service::{ClientRefusal, Endpoint, PresentedCredentials, SensitiveToken, TokenRequest};
 use crate::source_ip::{Peer, SourceAddress};
 
 use super::App;
@@ -38,7 +39,7 @@ pub(super) struct ClientForm {
 
 /// Reads a client's request, whose body has `most` bytes at most, has it decided, and answers. A failed authentication is answered no sooner than the delay
 /// after it arrived.
-pub(super) async fn answer<F, Fut>(app: &App, request: Request, most: usize, decide: F) -> Response
+pub(super) async fn answer<F, Fut>(app: &App, endpoint: Endpoint, request: Request, most: usize, decide: F) -> Response
 where
     F: FnOnce(ClientForm) -> Fut,
     Fut: Future<Output = Result<Response, ClientRefusal>>,
@@ -50,7 +51,7 @@ where
         Err(error) => Err(error),
     };
     // Counted from where the whole request has arrived: else a caller could spend the delay on sending it.
-    let earliest_refusal = Deadline::after(app.failed_auth_delay);
+    let arrived = Stopwatch::start();
     let decided = match read {
         Ok(form) => decide(form).await,
         Err(error) => Err(error.into()),
@@ -60,11 +61,24 @@ where
         Err(refusal) => refusal,
     };
     let request_id = app.service.request_id();
+    app.service.metrics().oauth_request_refused(endpoint, &error);
     app.service.note_refusal_of(&request_id, &error, client_id.as_ref(), source.ok());
     if matches!(error, Error::Unauthenticated(_)) {
-        earliest_refusal.reached().await;
+        hold(app, arrived).await;
     }
     oauth_error(&error, request_id)
+}
+
+/// Waits until a failed authentication may be answered: the delay after it arrived, and as much later as a slow check
+/// of a secret takes, whether there was one or not. That may grow while this one waits: all end at the same mark.
+async fn hold(app: &App, arrived: Stopwatch) {
+    loop {
+        let until = app.failed_auth_delay + app.service.slow_checks_take();
+        match until.saturating_sub(arrived.elapsed()) {
+            Duration::ZERO => return,
+            rest => Deadline::after(rest).reached().await,
+        }
+    }
 }
 
 /// Anything but POST.

@@ -68,25 +68,29 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Fault;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Fault> {
-        let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let is_json = matches!(media.as_str(), "application/json" | "application/merge-patch+json");
         let most = request.extensions().get::<MaxJson>().map_or(MAX_JSON, |most| most.0);
-        let body = read_body(request.into_body(), most).await.map_err(|error| Fault::new(app, error))?;
-        if !is_json {
-            let detail = "the Content-Type has to be application/json".to_owned();
-            return Err(Fault::new(app, Error::Malformed(detail)));
-        }
-        // serde takes an array for a struct, member by member: nobody means that.
-        if !body.trim_ascii_start().starts_with(b"{") {
-            let detail = "the body has to be a JSON object".to_owned();
-            return Err(Fault::new(app, Error::Malformed(detail)));
-        }
-        // serde_json names members and types, and may repeat a value that was sent: its sender sees it, nobody else.
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            Fault::new(app, Error::Malformed(format!("the body is not what it should be: {error}"))).repeating()
-        })
+        read_json(request, app, most).await.map(Self)
     }
+}
+
+/// A JSON body of at most `limit` bytes.
+async fn read_json<T: DeserializeOwned>(request: Request, app: &App, limit: usize) -> Result<T, Fault> {
+    let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = matches!(media.as_str(), "application/json" | "application/merge-patch+json");
+    let body = read_body(request.into_body(), limit).await.map_err(|error| Fault::new(app, error))?;
+    if !is_json {
+        let detail = "the Content-Type has to be application/json".to_owned();
+        return Err(Fault::new(app, Error::Malformed(detail)));
+    }
+    // serde takes an array for a struct, member by member: nobody means that.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Fault::new(app, Error::Malformed("the body has to be a JSON object".to_owned())));
+    }
+    // serde_json names members and types, and may repeat a value that was sent: its sender sees it, nobody else.
+    serde_json::from_slice(&body).map_err(|error| {
+        Fault::new(app, Error::Malformed(format!("the body is not what it should be: {error}"))).repeating()
+    })
 }
 
 /// The one named segment of the path.

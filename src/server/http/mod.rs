@@ -6,6 +6,7 @@
 mod access;
 mod admin_socket;
 mod apis;
+mod bulk;
 mod client_form;
 mod clients;
 mod errors;
@@ -17,6 +18,7 @@ mod idempotency;
 mod introspect;
 mod keys;
 mod listen;
+mod metrics;
 mod operator;
 mod organizations;
 mod projects;
@@ -25,7 +27,9 @@ mod render;
 mod revocations;
 mod revoke;
 mod roles;
+mod store;
 mod token;
+mod usage;
 mod well_known;
 mod whoami;
 
@@ -40,7 +44,7 @@ use crate::oauth::metadata::{
     REVOCATION_FEED_PATH, REVOCATION_PATH, TOKEN_PATH, endpoint,
 };
 use crate::resource::Guard;
-use crate::source_ip::SourcePolicy;
+use crate::source_ip::{Allowlist, SourcePolicy};
 
 use super::guards::Guards;
 use super::service::Service;
@@ -70,6 +74,8 @@ pub struct Shared {
     pub sources: Arc<SourcePolicy>,
     /// A failed authentication is answered no sooner than this after it arrived.
     pub failed_auth_delay: Duration,
+    /// Who may read the metrics without a token.
+    pub metrics_allow: Allowlist,
     /// The metadata documents, written once.
     pub documents: Arc<well_known::Documents>,
     /// The URI below which the kinds of problem are described.
@@ -87,7 +93,13 @@ pub struct Shared {
 impl App {
     /// Everything that the routes of `service` need.
     #[must_use]
-    pub fn new(service: Arc<Service>, sources: SourcePolicy, guards: Guards, failed_auth_delay: Duration) -> Self {
+    pub fn new(
+        service: Arc<Service>,
+        sources: SourcePolicy,
+        guards: Guards,
+        failed_auth_delay: Duration,
+        metrics_allow: Allowlist,
+    ) -> Self {
         let issuer = Arc::clone(&service.settings().issuer);
         let resource_metadata: Arc<str> = url::Url::parse(&issuer)
             .map_or_else(
@@ -108,6 +120,7 @@ impl App {
             errors_base,
             sources,
             failed_auth_delay,
+            metrics_allow,
             guards,
             guard,
             under_way: idempotency::UnderWay::default(),
@@ -153,6 +166,7 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
         .route("/errors/{reason}", get(errors::show))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
         .merge(operators_routes(&Access::public(app)))
 }
 
@@ -220,6 +234,14 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
                 .merge(access.patch(clients::patch, "mintage:clients:write"))
                 .merge(access.delete(clients::delete, "mintage:clients:write")),
         )
+        .route(
+            "/api/v1/bulk/clients",
+            access
+                .get(bulk::export_clients, "mintage:clients:read")
+                .merge(access.post(bulk::import_clients, "mintage:clients:write"))
+                .layer(axum::Extension(extract::MaxJson(bulk::MAX_BODY))),
+        )
+        .route("/api/v1/clients/{id}/usage", access.get(usage::show, "mintage:usage:read"))
         .route("/api/v1/clients/{id}/revoke", access.post(clients::revoke, "mintage:clients:write"))
         .route(
             "/api/v1/clients/{id}/secrets",
@@ -240,6 +262,7 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
 /// The routes of the admin socket: whoever can open it holds everything.
 pub fn admin_routes(app: App) -> Router {
     operators_routes(&Access::local(&app))
+        .route("/api/v1/store/backup", get(store::backup))
         .route("/api/v1/tokens/explain", post(explain::token))
         .route("/api/v1/refusals/{request_id}", get(explain::refusal))
         .route("/healthz", get(health::live))

@@ -3,12 +3,14 @@
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 
+use crate::server::service::Endpoint;
+
 use super::App;
 use super::client_form::{self, MAX_BODY_WITH_TOKEN, NO_STORE};
 
 /// Revokes a token.
 pub(super) async fn revoke(State(app): State<App>, request: Request) -> Response {
-    client_form::answer(&app, request, MAX_BODY_WITH_TOKEN, |form| async {
+    client_form::answer(&app, Endpoint::Revocation, request, MAX_BODY_WITH_TOKEN, |form| async {
         app.service.revoke_token(form.about_token()?).await?;
         Ok(NO_STORE.into_response())
     })

@@ -5,18 +5,22 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 
+use crate::clock::Stopwatch;
 use crate::server::error::Error;
-use crate::server::service::{IssueRequest, IssuedToken};
+use crate::server::service::{Endpoint, IssueRequest, IssuedToken};
 
 use super::App;
 use super::client_form::{self, ClientForm, MAX_BODY};
 
 /// Exchanges credentials for a token.
 pub(super) async fn exchange(State(app): State<App>, request: Request) -> Response {
-    client_form::answer(&app, request, MAX_BODY, |form| async {
+    let stopwatch = Stopwatch::start();
+    let response = client_form::answer(&app, Endpoint::Token, request, MAX_BODY, |form| async {
         app.service.issue(read(form)?).await.map(token_response)
     })
-    .await
+    .await;
+    app.service.metrics().token_request_took(stopwatch.elapsed());
+    response
 }
 
 fn read(mut form: ClientForm) -> Result<IssueRequest, Error> {

@@ -10,10 +10,10 @@ use crate::api::ClientStatus;
 use crate::clock::{Rfc3339, UnixTime};
 use crate::id::{ClientId, Generation};
 use crate::scope::ScopeSet;
-use crate::secret::{Environment, SecretHash};
+use crate::secret::Environment;
 use crate::source_ip::Allowlist;
 
-use super::Place;
+use super::{KeptHash, Place};
 
 /// The most secrets that one client has.
 pub const MAX_SECRETS: usize = 5;
@@ -67,8 +67,8 @@ pub struct SecretRecord {
     pub id: String,
     /// Enough of it to tell it from others.
     pub prefix: String,
-    /// Its hash.
-    pub hash: SecretHash,
+    /// What is kept of it.
+    pub hash: KeptHash,
     /// What its tokens carry as `gen`.
     pub generation: Generation,
     /// When it was made.

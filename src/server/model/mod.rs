@@ -7,20 +7,24 @@ mod audit;
 mod client;
 mod directory;
 mod entity_tag;
+mod kept_hash;
 mod key;
 mod place;
 mod receipt;
 mod refusal;
+mod usage;
 
 pub use api::{Api, DefinedScope};
 pub use audit::{Actor, AuditHead, Change, Origin, SealedChange};
 pub use client::{Client, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
 pub use directory::{Organization, Project, Role};
 pub use entity_tag::EntityTag;
+pub use kept_hash::KeptHash;
 pub use key::KeyRecord;
 pub use place::Place;
 pub use receipt::{Receipt, ReceiptRecord, ReplayedAnswer};
 pub use refusal::RefusalRecord;
+pub use usage::{ClientUsage, ClientUses, Figures, OTHERS, Per, SecretFigures};
 
 use serde::{Deserialize, Serialize};
 

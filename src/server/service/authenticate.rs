@@ -6,7 +6,7 @@ use crate::api::ClientStatus;
 use crate::id::ClientId;
 use crate::secret::{ClientSecret, SecretHash};
 use crate::server::error::{AuthCause, AuthFailure, Error};
-use crate::server::model::{Client, SecretRecord};
+use crate::server::model::{Client, KeptHash, SecretRecord};
 use crate::source_ip::SourceAddress;
 
 use super::Service;
@@ -106,6 +106,8 @@ impl Service {
         if authenticated.client.ip_allowlist.admits(source.ip) {
             return Ok(authenticated);
         }
+        // The secret was right: that it is in use, and from where, is what the operator wants to see.
+        self.note_use(&authenticated, source);
         Err(authenticated.refused(Error::AddressNotAllowed(source)))
     }
 
@@ -113,7 +115,8 @@ impl Service {
     /// for the logs.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`]; [`Error::Unavailable`] where the store has to be asked and does not answer.
+    /// [`Error::Unauthenticated`]; [`Error::Unavailable`] where the store has to be asked and does not answer, and
+    /// where so many slow checks wait that no failure can be told from one of them.
     pub async fn authenticate(&self, presented: Option<PresentedCredentials>) -> Result<Authenticated, Error> {
         let presented = presented.ok_or(Error::Unauthenticated(AuthFailure::NO_CREDENTIALS))?;
         let hash = presented.client_secret.hash();
@@ -124,15 +127,25 @@ impl Service {
         let Some(client) = client else {
             // As much work as for a client that is there.
             let _ = hash.matches(&SecretHash::NONE);
+            self.slow.has_room()?;
             return Err(Error::Unauthenticated(AuthFailure::UNKNOWN_CLIENT));
         };
         let mut matching = None;
         for (index, secret) in client.secrets.iter().enumerate() {
-            if hash.matches(&secret.hash) {
-                matching = Some((index, secret.is_live(self.clock.now())));
+            let matches = match &secret.hash {
+                KeptHash::Quick(kept) => hash.matches(kept),
+                KeptHash::Slow(kept) => self.slow.knows(&client.client_id, secret, kept, &hash) == Some(true),
+            };
+            if matches {
+                matching = Some(index);
             }
         }
-        let cause = match matching {
+        let slowly = match matching {
+            None => self.slow.matching(&client, &presented.client_secret, &hash).await,
+            Some(_) => Ok(matching),
+        };
+        let found = slowly.as_ref().ok().copied().flatten().and_then(|index| Some((index, client.secrets.get(index)?)));
+        let cause = match found.map(|(index, secret)| (index, secret.is_live(self.clock.now()))) {
             None => AuthCause::WrongSecret,
             Some((_, false)) => AuthCause::ExpiredSecret,
             Some(_) if client.status == ClientStatus::Disabled => AuthCause::DisabledClient,
@@ -141,6 +154,8 @@ impl Service {
         // An unknown client is looked for in the store; so is this one, so that both cost the same, and are the same
         // answer where the store is down.
         self.store.client(&client.client_id).await?;
+        slowly?;
+        self.slow.has_room()?;
         Err(Error::Unauthenticated(AuthFailure { cause, client_id: Some(client.client_id.clone()) }))
     }
 }

@@ -122,8 +122,18 @@ impl Service {
     /// # Errors
     /// [`Error`], as RFC 6749 §5.2 and the contract have them.
     pub async fn issue(&self, mut request: IssueRequest) -> Result<IssuedToken, ClientRefusal> {
-        let authenticated = self.authenticated_from(request.credentials.take(), request.source).await?;
-        self.issue_to(&authenticated, &request).map_err(|error| authenticated.refused(error))
+        let authenticated = match self.authenticated_from(request.credentials.take(), request.source).await {
+            Ok(authenticated) => authenticated,
+            Err(refusal) => {
+                self.note_refused(None, &refusal, request.source);
+                return Err(refusal);
+            }
+        };
+        self.issue_to(&authenticated, &request).map_err(|error| {
+            let refusal = authenticated.refused(error);
+            self.note_refused(Some(&authenticated), &refusal, request.source);
+            refusal
+        })
     }
 
     fn issue_to(&self, authenticated: &Authenticated, request: &IssueRequest) -> Result<IssuedToken, Error> {
@@ -190,7 +200,7 @@ impl Service {
                 "the token would be longer than {MAX_TOKEN_BYTES} bytes, which no verifier takes; ask for fewer scopes"
             )));
         }
-        self.note_use(authenticated, source);
+        self.note_issued(authenticated, &grant.scopes, source);
         let refresh_in = pace::refresh_in(ttl, client.client_id.as_str(), source.ip);
         Ok(IssuedToken { token, scopes, expires_in: ttl, refresh_in })
     }

@@ -7,6 +7,7 @@ mod apis;
 mod audiences;
 mod authenticate;
 mod authority;
+mod backup;
 mod catalog;
 mod client_cache;
 mod clients;
@@ -14,9 +15,11 @@ mod cursor;
 mod entries;
 mod explain;
 mod feed;
+mod figures;
 mod introspect;
 mod issue;
 mod keys;
+mod metrics;
 mod organizations;
 mod pace;
 mod projects;
@@ -26,6 +29,7 @@ mod refusals;
 mod revocations;
 mod revoke;
 mod roles;
+mod slow;
 mod tasks;
 mod usage;
 
@@ -48,12 +52,15 @@ use super::store::{Store, StoreError};
 
 pub use authenticate::{Authenticated, ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
 pub use authority::{Authority, Caller, Grants, IfMatch};
+pub use backup::Backup;
 pub use catalog::{Catalog, CatalogSnapshot};
 pub use clients::ClientFilter;
 pub use cursor::PageRequest;
 pub use entries::Tagged;
 pub use feed::FeedAnswer;
+pub use figures::UsageRange;
 pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
+pub use metrics::{Endpoint, Gauge, Metrics};
 pub use pace::refresh_in;
 pub use quickstart::{QUICKSTART_ID, Quickstart};
 pub use revocations::Revocations;
@@ -94,8 +101,10 @@ pub struct Service {
     /// A change went wrong, so that the store may have more than what is at hand.
     doubt: AtomicBool,
     usage: usage::Usage,
+    metrics: Metrics,
     refusals: refusals::Refusals,
     cursors: cursor::CursorKey,
+    slow: slow::SlowChecks,
 }
 
 impl Service {
@@ -119,7 +128,9 @@ impl Service {
             .revocations(Arc::clone(&revocations) as _)
             .leeway(LEEWAY)
             .build();
+        let started = clock.now();
         let cursors = cursor::CursorKey::new(&store.cursor_secret().await?);
+        let slow = slow::SlowChecks::new(Arc::clone(&entropy));
         Ok(Self {
             settings,
             clock,
@@ -133,9 +144,11 @@ impl Service {
             waiting: feed::Waiting::default(),
             stopping: watch::Sender::new(false),
             doubt: AtomicBool::new(false),
-            usage: usage::Usage::default(),
+            usage: usage::Usage::new(started),
+            metrics: Metrics::new(),
             refusals: refusals::Refusals::default(),
             cursors,
+            slow,
         })
     }
 

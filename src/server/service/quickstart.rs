@@ -44,7 +44,7 @@ impl Service {
             ..api::NewClient::default()
         };
         let (client, secret) = self.new_client(new, &caller)?;
-        self.add_client(client, &secret, &caller).await?;
+        self.add_client(client, Some(&secret), &caller).await?;
         Ok(Some(Quickstart { secret }))
     }
 

@@ -134,6 +134,7 @@ impl Service {
 /// Refusals of guarded routes.
 impl RefusalObserver for Service {
     fn request_refused(&self, request_id: &RequestId, refused: &Refused) {
+        self.metrics.guarded_request_refused(refused.reason());
         // The path is the caller's text.
         let own_words = !matches!(refused.refusal, Refusal::NoRule { .. });
         let recorded = self.record_refusal(RefusalRecord {
@@ -160,6 +161,7 @@ impl Service {
         }
         let lost = records.len();
         if let Err(error) = self.store.note_refusals(records, KEPT).await {
+            self.metrics.flush_failed();
             tracing::warn!(%error, "refusals could not be written; they are in the log alone");
             self.refusals.waiting().unrecorded += lost as u64;
         }

@@ -49,6 +49,11 @@ pub(super) struct Position {
 }
 
 impl Revocations {
+    /// How many entries are held.
+    pub(super) fn held(&self) -> usize {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).entries.len()
+    }
+
     pub(super) async fn load(store: &dyn Store, now: UnixTime, run: String) -> Result<Self, StoreError> {
         let revocations = Self {
             set: RevokedSet::default(),

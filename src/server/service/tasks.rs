@@ -11,8 +11,8 @@ use crate::resource::KEPT_LONGER;
 
 use super::Service;
 
-/// How often keys are looked at and uses written. A crash loses at most this much of last uses.
-const TICK: Duration = Duration::from_secs(1);
+/// How often keys are looked at and uses written. A crash loses at most this much of what was used.
+pub(super) const TICK: Duration = Duration::from_secs(1);
 /// How many ticks pass between two purges.
 const PURGE_EVERY: u64 = 60;
 
@@ -42,6 +42,7 @@ impl Service {
             tracing::error!(%error, "the keys could not be moved on");
         }
         self.flush().await;
+        self.metrics.upkeep();
     }
 
     /// Forgets what no longer matters.
@@ -53,6 +54,7 @@ impl Service {
             Ok(_) => self.revocations.purge(now),
             Err(error) => tracing::error!(%error, "what no longer matters could not be purged"),
         }
+        self.purge_usage(now).await;
         if !self.keys.has_next() {
             tracing::error!(
                 "there is no next key to rotate to: put a new RSA key into the folder of keys \
@@ -63,21 +65,11 @@ impl Service {
 
     /// Writes what was gathered in memory.
     pub async fn flush(&self) {
-        self.flush_usage().await;
+        if let Err(error) = self.flush_usage().await {
+            self.metrics.flush_failed();
+            tracing::warn!(%error, "what clients used could not be written; it is kept for the next try");
+        }
+        self.flush_better_hashes().await;
         self.flush_refusals().await;
-    }
-
-    async fn flush_usage(&self) {
-        let uses = self.usage.take();
-        if uses.is_empty() {
-            return;
-        }
-        match self.store.note_secret_uses(uses.clone()).await {
-            Ok(()) => self.usage.written(&uses),
-            Err(error) => {
-                tracing::warn!(%error, "last uses of secrets could not be written; they are kept for the next try");
-                self.usage.put_back(uses);
-            }
-        }
     }
 }

@@ -8,14 +8,16 @@ pub mod redb;
 
 use std::collections::HashMap;
 
+use tokio::sync::mpsc;
+
 use crate::api::ClientStatus;
 use crate::clock::UnixTime;
 use crate::id::ClientId;
 use crate::secret::Environment;
 
 use super::model::{
-    Api, AuditHead, Change, Client, KeyRecord, Organization, Project, Receipt, ReceiptRecord, RefusalRecord,
-    ReplayedAnswer, Revocation, Role, SecretUse,
+    Api, AuditHead, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Organization, Per, Project, Receipt,
+    ReceiptRecord, RefusalRecord, ReplayedAnswer, Revocation, Role, SecretUse,
 };
 
 /// What a store can fail with.
@@ -31,6 +33,9 @@ pub enum StoreError {
     #[error("the store is damaged: {0}")]
     Corrupt(String),
 }
+
+/// A backup on its way, piece by piece. Only one that comes to its end without an error is whole.
+pub type BackupStream = mpsc::Receiver<Result<Vec<u8>, StoreError>>;
 
 /// What a client is before its first change.
 pub const ABSENT: u64 = 0;
@@ -100,6 +105,10 @@ pub trait ClientStore: std::fmt::Debug + Send + Sync {
         revoked: Vec<Revocation>,
         change: Change,
     ) -> Result<(), StoreError>;
+
+    /// Adds clients, each with its own record, in one transaction. Of each whether it was added: where one of its id is
+    /// there, or before it among them, it is left out.
+    async fn add_clients(&self, clients: Vec<(Client, Change)>) -> Result<Vec<bool>, StoreError>;
 
     /// Takes the client of this id and revision out, and remembers what that revokes. Where an API names it as an
     /// introspector it is taken out there, which has a record of its own; gives those APIs.
@@ -225,8 +234,30 @@ pub trait UsageStore: std::fmt::Debug + Send + Sync {
     /// The last uses of these secrets, as far as there are any.
     async fn secret_uses(&self, secrets: Vec<String>) -> Result<HashMap<String, SecretUse>, StoreError>;
 
-    /// Notes the last uses of secrets.
-    async fn note_secret_uses(&self, uses: Vec<(String, SecretUse)>) -> Result<(), StoreError>;
+    /// Adds to what clients have used. Of a client, or a secret, that is gone by now nothing is kept.
+    async fn note_usage(&self, usage: Vec<ClientUsage>) -> Result<(), StoreError>;
+
+    /// What a client has used in the hours or days that begin from `since` to before `until`, in their order.
+    async fn usage(
+        &self,
+        client: &ClientId,
+        per: Per,
+        since: UnixTime,
+        until: UnixTime,
+    ) -> Result<Vec<(UnixTime, Figures)>, StoreError>;
+
+    /// When these clients and their scopes were last used, as far as they were.
+    async fn client_uses(&self, clients: Vec<ClientId>) -> Result<HashMap<ClientId, ClientUses>, StoreError>;
+
+    /// Forgets the hours and the days that began before these moments, of up to `most` clients behind `after` in order of
+    /// their ids; the last of them, or none where there are no more.
+    async fn purge_usage(
+        &self,
+        after: Option<ClientId>,
+        most: usize,
+        hours: UnixTime,
+        days: UnixTime,
+    ) -> Result<Option<ClientId>, StoreError>;
 }
 
 /// The audit chain and the ring of refusals.
@@ -265,6 +296,9 @@ pub trait Store:
 
     /// Remembers that the first start has come to its end: what it shows once has been shown.
     async fn end_first_start(&self) -> Result<(), StoreError>;
+
+    /// Begins a backup of all that is there now. [`StoreError::Conflict`] where one is under way.
+    async fn backup(&self) -> Result<BackupStream, StoreError>;
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), StoreError>;

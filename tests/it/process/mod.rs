@@ -3,6 +3,7 @@
 
 mod agent;
 mod apply;
+mod backup;
 mod between;
 mod changes;
 mod cli;
@@ -11,6 +12,7 @@ mod damage;
 mod explain;
 mod guards;
 mod guide;
+mod import;
 mod interop;
 mod key_files;
 mod key_life;
@@ -219,7 +221,7 @@ fn speak(mut stream: impl Read + Write, head: &str, body: &str) -> io::Result<(u
 }
 
 /// The audit records of a store that no server has, once their chain is found whole.
-fn audit(store: &Path) -> Vec<Value> {
+pub fn audit(store: &Path) -> Vec<Value> {
     use base64::Engine;
     use mintage::server::store::AuditStore;
     use mintage::server::store::redb::{OpenError, RedbStore};

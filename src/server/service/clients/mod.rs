@@ -2,6 +2,8 @@
 
 pub(super) mod fields;
 mod find;
+mod given;
+mod import;
 mod patch;
 mod retire;
 pub(super) mod secrets;
@@ -28,21 +30,24 @@ use secrets::check_secret_ttl;
 pub(super) const NO_SUCH_ID: &str = "with that client_id (its name will not do; `mintage client list` has both)";
 
 impl Service {
-    /// Registers a client and gives it a secret, which is in this answer alone. Nobody registers one that holds more than
-    /// they do.
+    /// Registers a client and gives it a secret, which is in this answer alone; or takes the secret that it has. Nobody
+    /// registers one that holds more than they do.
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::BeyondCaller`], [`Error::Conflict`] where the id is taken, or what the store
     /// says.
     pub async fn create_client(&self, new: api::NewClient, caller: &Caller) -> Result<Tagged<api::Client>, Error> {
-        let (client, secret) = self.new_client(new, caller)?;
-        self.add_client(client, &secret, caller).await
+        let mut new = self.checked(new, caller)?;
+        if let Some(given) = new.given.take() {
+            new.keep(self.kept(given).await?);
+        }
+        self.add_client(new.client, new.made.as_ref(), caller).await
     }
 
     pub(super) async fn add_client(
         &self,
         client: Client,
-        secret: &ClientSecret,
+        secret: Option<&ClientSecret>,
         caller: &Caller,
     ) -> Result<Tagged<api::Client>, Error> {
         let mut shown = client.shown(|_| None);
@@ -56,7 +61,7 @@ impl Service {
             other => other.into(),
         })?;
         shown.effective_scopes = Some(self.effective_scopes(&client));
-        shown.client_secret = Some(secret.reveal().to_owned());
+        shown.client_secret = secret.map(|secret| secret.reveal().to_owned());
         Ok(Tagged { tag: client.tag(), value: shown })
     }
 
@@ -179,7 +184,7 @@ impl Service {
     }
 
     /// The client of this id, if the caller reaches it: what they do not reach is not there.
-    async fn existing(&self, id: &str, caller: &Caller) -> Result<Client, Error> {
+    pub(super) async fn existing(&self, id: &str, caller: &Caller) -> Result<Client, Error> {
         // What is not an id is not repeated: people paste secrets there.
         let absent = || Error::NotFound { what: "client", name: NO_SUCH_ID.to_owned() };
         let parsed = ClientId::parse(id).map_err(|_| absent())?;

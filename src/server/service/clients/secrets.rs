@@ -9,6 +9,7 @@ use crate::secret::{ClientSecret, Environment};
 use crate::server::error::{Error, FieldError};
 use crate::server::model::{Client, MAX_SECRETS, PastGeneration, SecretRecord};
 
+use super::given::Given;
 use super::{Caller, Service, Tagged, revocation};
 
 /// The longest that a secret can be told to live: ten years.
@@ -27,7 +28,7 @@ impl Service {
         let record = SecretRecord {
             id: format!("s_{}", random_base62(&*self.entropy, 22)?),
             prefix: secret.masked_prefix(),
-            hash: secret.hash(),
+            hash: secret.hash().into(),
             generation: Generation::generate(&*self.entropy)?,
             created_at: now,
             expires_at: ttl.map(|ttl| now.plus(Duration::from_secs(ttl))),
@@ -35,7 +36,7 @@ impl Service {
         Ok((record, secret))
     }
 
-    /// Adds a secret, which is in this answer alone. With an overlap the others end when that is over.
+    /// Adds a secret, which is in this answer alone, or one that there is already. With an overlap the others end when that is over.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Conflict`] where the client has as many as it can, or what the store says.
@@ -50,9 +51,14 @@ impl Service {
         if new.overlap.is_some_and(|overlap| overlap > MAX_SECRET_TTL) {
             errors.push(FieldError::new("overlap", format!("at most {MAX_SECRET_TTL} seconds")));
         }
+        let given = Given::read(new.client_secret.as_ref(), new.client_secret_hash.as_ref(), &mut errors);
         if !errors.is_empty() {
             return Err(Error::InvalidFields(errors));
         }
+        let kept = match given {
+            Some(given) => Some(self.kept(given).await?),
+            None => None,
+        };
         let mut made = None;
         let client = self
             .change_client(id, "client.secret.create", caller, |client, now| {
@@ -71,9 +77,12 @@ impl Service {
                 }
                 let rules = self.secret_rules(&client.place());
                 let life = rules.life(new.secret_ttl).map_err(|error| Error::InvalidFields(vec![error]))?;
-                let (record, secret) = self.new_secret(client.environment, life, now)?;
+                let (mut record, secret) = self.new_secret(client.environment, life, now)?;
+                match &kept {
+                    Some(kept) => kept.clone().put_into(&mut record),
+                    None => made = Some(secret),
+                }
                 client.secrets.push(record);
-                made = Some(secret);
                 Ok(Vec::new())
             })
             .await?;

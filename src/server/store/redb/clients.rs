@@ -105,6 +105,28 @@ impl ClientStore for RedbStore {
             .await
     }
 
+    async fn add_clients(&self, new: Vec<(Client, Change)>) -> Result<Vec<bool>, StoreError> {
+        self.writer
+            .write(move |transaction| {
+                for (client, _) in &new {
+                    if !may_be(transaction, None, client)? {
+                        return Err(StoreError::Conflict);
+                    }
+                }
+                let mut added = Vec::with_capacity(new.len());
+                for (client, change) in &new {
+                    let is_new = of_revision(transaction, &client.client_id, ABSENT).is_ok();
+                    if is_new {
+                        replace_client(transaction, None, Some(client))?;
+                        seal(transaction, change)?;
+                    }
+                    added.push(is_new);
+                }
+                Ok(added)
+            })
+            .await
+    }
+
     async fn delete_client(
         &self,
         id: &ClientId,

@@ -1,6 +1,6 @@
 //! What the store keeps of itself.
 
-use crate::server::store::{Store, StoreError};
+use crate::server::store::{BackupStream, Store, StoreError};
 
 use super::tables::{CURSOR_SECRET, META, STARTED, encode};
 use super::{RedbStore, unavailable};
@@ -34,6 +34,10 @@ impl Store for RedbStore {
                 Ok(())
             })
             .await
+    }
+
+    async fn backup(&self) -> Result<BackupStream, StoreError> {
+        self.begin_backup().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -2,10 +2,13 @@
 
 mod apis;
 mod audit;
+mod backup;
 mod check;
 mod clients;
+mod copy;
 mod find;
 mod index;
+mod inspect;
 mod keys;
 mod meta;
 mod open;
@@ -13,6 +16,7 @@ mod receipts;
 mod registry;
 mod revocations;
 mod schema;
+mod shapes;
 mod tables;
 mod usage;
 mod writer;
@@ -30,6 +34,9 @@ use tokio::sync::Semaphore;
 use super::StoreError;
 use writer::Writer;
 
+pub use backup::{dump, examine, examine_file, lock};
+pub use copy::build;
+pub use inspect::Report;
 pub use open::OpenError;
 
 /// How much of the file redb keeps in memory. What is asked for often is in the cache of clients above it.
@@ -49,6 +56,7 @@ pub struct RedbStore {
     database: Shared,
     writer: Writer,
     reads: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
 }
 
 impl RedbStore {
@@ -61,7 +69,8 @@ impl RedbStore {
         let (database, fresh) = open::open_or_create(path, seed, now)?;
         let database: Shared = Arc::new(RwLock::new(Some(database)));
         let writer = Writer::start(Arc::clone(&database), path.to_owned()).map_err(OpenError::io(path))?;
-        Ok((Self { database, writer, reads: Arc::new(Semaphore::new(MAX_READS)) }, fresh))
+        let permits = |count| Arc::new(Semaphore::new(count));
+        Ok((Self { database, writer, reads: permits(MAX_READS), backups: permits(1) }, fresh))
     }
 
     /// Runs `read` on a consistent snapshot, off the async threads.

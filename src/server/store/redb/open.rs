@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use redb::{Database, DatabaseError, ReadableDatabase};
+use redb::{Database, DatabaseError, ReadableDatabase, WriteTransaction};
 
 use crate::clock::UnixTime;
 use crate::server::model::{AuditHead, SCHEMA_VERSION};
@@ -64,11 +64,11 @@ impl OpenError {
         move |source| Self::Io { path, source }
     }
 
-    fn damaged(path: &Path, why: impl std::fmt::Display) -> Self {
+    pub(super) fn damaged(path: &Path, why: impl std::fmt::Display) -> Self {
         Self::Damaged { path: path.to_owned(), why: why.to_string() }
     }
 
-    fn of(path: &Path, error: DatabaseError) -> Self {
+    pub(super) fn of(path: &Path, error: DatabaseError) -> Self {
         match error {
             DatabaseError::DatabaseAlreadyOpen => Self::InUse(path.to_owned()),
             DatabaseError::Storage(redb::StorageError::Io(source))
@@ -125,6 +125,7 @@ fn open(path: &Path) -> Result<Database, OpenError> {
             Err(error) => return Err(OpenError::of(path, error)),
         }
     };
+    make_missing_tables(&database).map_err(|error| OpenError::damaged(path, error))?;
     sweep(path, path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")))?;
     if found < SCHEMA_VERSION {
         upgrade(&database, found).map_err(|error| OpenError::damaged(path, error))?;
@@ -219,4 +220,17 @@ fn initialize(database: &Database, seed: [u8; 32], now: UnixTime) -> Result<(), 
     schema::make_tables(&transaction)?;
     schema::make_defaults(&transaction, now)?;
     transaction.commit().map_err(unavailable)
+}
+
+/// Makes the tables that a store of an earlier version does not have. One that has them all is not written to.
+fn make_missing_tables(database: &Database) -> Result<(), StoreError> {
+    let mut transaction = database.begin_write().map_err(unavailable)?;
+    transaction.set_quick_repair(true);
+    let count = |transaction: &WriteTransaction| Ok(transaction.list_tables().map_err(unavailable)?.count());
+    let before = count(&transaction)?;
+    schema::make_tables(&transaction)?;
+    match count(&transaction)? == before {
+        true => transaction.abort().map_err(unavailable),
+        false => transaction.commit().map_err(unavailable),
+    }
 }

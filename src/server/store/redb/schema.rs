@@ -7,8 +7,8 @@ use crate::server::model::{DEFAULT, Organization, Project, SCHEMA_VERSION};
 use crate::server::store::StoreError;
 
 use super::tables::{
-    APIS, AUDIT, CLIENT_INDEX, CLIENTS, KEYS, META, ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS, REFUSALS,
-    REVOCATIONS, ROLES, SCHEMA, SCOPES, SECRET_USES, decode, encode,
+    APIS, AUDIT, CLIENT_INDEX, CLIENT_USES, CLIENTS, KEYS, META, ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS,
+    REFUSALS, REVOCATIONS, ROLES, SCHEMA, SCOPES, SECRET_USES, USAGE, decode, encode,
 };
 use super::{index, unavailable};
 
@@ -20,6 +20,8 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), StoreErr
     transaction.open_table(CLIENTS).map_err(unavailable)?;
     transaction.open_table(CLIENT_INDEX).map_err(unavailable)?;
     transaction.open_table(SECRET_USES).map_err(unavailable)?;
+    transaction.open_table(USAGE).map_err(unavailable)?;
+    transaction.open_table(CLIENT_USES).map_err(unavailable)?;
     transaction.open_table(ORGANIZATIONS).map_err(unavailable)?;
     transaction.open_table(PROJECTS).map_err(unavailable)?;
     transaction.open_table(ROLES).map_err(unavailable)?;

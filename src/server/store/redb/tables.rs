@@ -22,6 +22,10 @@ pub(super) const RECEIPT_ENDS: TableDefinition<'_, (i64, &str), ()> = TableDefin
 pub(super) const CLIENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("clients");
 /// By the id of the secret.
 pub(super) const SECRET_USES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secret_uses");
+/// By `client_id`, hours or days ([`super::usage`]), and the moment when the hour or day begins.
+pub(super) const USAGE: TableDefinition<'_, (&str, u8, i64), &[u8]> = TableDefinition::new("usage");
+/// By `client_id`: when it and its scopes were last used.
+pub(super) const CLIENT_USES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("client_uses");
 /// By identifier.
 pub(super) const APIS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("apis");
 /// The API that defines a scope, by the scope.

@@ -109,6 +109,7 @@ fn write_until_closed(database: &Shared, path: &std::path::Path, mut waiting: mp
     while waiting.blocking_recv_many(&mut group, MAX_GROUP) > 0 {
         let committed = write_group(database, &mut group);
         if let Err(error) = &committed {
+            metrics::counter!("mintage_store_commit_failures_total").increment(1);
             tracing::error!(%error, waiting = group.len(), "the store could not be written");
         }
         for job in group.drain(..) {

@@ -1,0 +1,291 @@
+//! The contract of every store, as far as organizations, projects, roles, receipts and looking for clients go; and how a
+//! store of an older schema becomes one of this.
+
+use std::sync::Arc;
+
+use mintage::api::Level;
+use mintage::clock::UnixTime;
+use mintage::scope::Scope;
+use mintage::server::model::{Organization, Place, Project, Receipt, ReplayedAnswer, Revocation, RevokedTarget, Role};
+use mintage::server::store::redb::RedbStore;
+use mintage::server::store::{ABSENT, ClientSearch, ClientStore, Entry, NameIs, RegistryStore, Store, StoreError};
+use redb::{ReadableTable, TableDefinition};
+use serde_json::{Value, json};
+
+use crate::store_contract::{api, change, client, id, on_each};
+
+fn organization(id: &str, revision: u64) -> Entry {
+    let created_at = UnixTime::from_seconds(5);
+    let secret_policy = mintage::api::SecretPolicy::default();
+    Entry::Organization(Organization { id: id.to_owned(), name: id.to_owned(), secret_policy, created_at, revision })
+}
+
+fn project(organization: &str, id: &str, revision: u64) -> Entry {
+    Entry::Project(Project {
+        id: id.to_owned(),
+        organization: organization.to_owned(),
+        name: id.to_owned(),
+        secret_policy: mintage::api::SecretPolicy::default(),
+        created_at: UnixTime::from_seconds(5),
+        revision,
+    })
+}
+
+fn role(organization: &str, name: &str, scopes: &[&str], revision: u64) -> Entry {
+    Entry::Role(Role {
+        name: name.to_owned(),
+        organization: Some(organization.to_owned()),
+        level: Level::Project,
+        scopes: scopes.iter().map(|scope| Scope::parse(scope).unwrap()).collect(),
+        description: String::new(),
+        created_at: Some(UnixTime::from_seconds(5)),
+        revision,
+    })
+}
+
+async fn save(store: &Arc<dyn Store>, entry: Entry, expected: Option<u64>) -> Result<(), StoreError> {
+    store.save_entry(entry, expected, vec![], vec![], change("save")).await
+}
+
+const CONFLICT: Result<(), StoreError> = Err(StoreError::Conflict);
+
+async fn entries_change_by_revision_and_rest_on_what_is_there(store: Arc<dyn Store>) {
+    assert_eq!(save(&store, organization("acme", 1), Some(0)).await, CONFLICT);
+    save(&store, organization("acme", 1), None).await.unwrap();
+    assert_eq!(save(&store, organization("acme", 1), None).await, CONFLICT, "there is one");
+    save(&store, organization("acme", 2), Some(1)).await.unwrap();
+    assert_eq!(save(&store, organization("acme", 2), Some(1)).await, CONFLICT, "somebody was faster");
+    assert_eq!(save(&store, project("nowhere", "p", 1), None).await, CONFLICT);
+    assert_eq!(save(&store, role("nowhere", "R", &[], 1), None).await, CONFLICT);
+    assert_eq!(save(&store, role("acme", "R", &["a:read"], 1), None).await, CONFLICT, "no such scope");
+    save(&store, project("acme", "p", 1), None).await.unwrap();
+    let own = mintage::server::model::Api { organization: "acme".to_owned(), ..api("https://a", "a:read") };
+    store.add_api(own.clone(), change("add")).await.unwrap();
+    save(&store, role("acme", "R", &["a:read"], 1), None).await.unwrap();
+    let registry = store.registry().await.unwrap();
+    let names: Vec<_> = registry.projects.iter().map(|p| (p.organization.as_str(), p.id.as_str())).collect();
+    assert_eq!(names, [("acme", "p"), ("default", "default")]);
+    assert_eq!((registry.organizations.len(), registry.roles.len(), registry.apis.len()), (2, 1, 1));
+
+    // Nothing goes that something rests on.
+    let delete = |entry: Entry| store.delete_entry(entry, change("delete"));
+    assert_eq!(store.delete_api(own.clone(), change("delete")).await, CONFLICT, "a role grants its scope");
+    let mut holder = client("c", 1);
+    (holder.organization, holder.project) = ("acme".to_owned(), "p".to_owned());
+    holder.roles.insert("R".to_owned());
+    store.save_client(holder.clone(), ABSENT, vec![], change("create")).await.unwrap();
+    assert_eq!(delete(role("acme", "R", &[], 1)).await, CONFLICT, "a client holds it");
+    assert_eq!(delete(project("acme", "p", 1)).await, CONFLICT, "it has a client");
+    assert_eq!(delete(organization("acme", 2)).await, CONFLICT, "it has a project");
+    store.delete_client(&id("c"), 1, vec![], change("delete")).await.unwrap();
+    assert_eq!(delete(role("acme", "R", &[], 7)).await, CONFLICT, "another revision");
+    delete(role("acme", "R", &[], 1)).await.unwrap();
+    assert_eq!(store.save_client(holder, ABSENT, vec![], change("create")).await, CONFLICT, "the role is gone");
+    delete(project("acme", "p", 1)).await.unwrap();
+    assert_eq!(delete(organization("acme", 2)).await, CONFLICT, "it has an API");
+    store.delete_api(own, change("delete")).await.unwrap();
+    delete(organization("acme", 2)).await.unwrap();
+    let (head, records) = store.audit(1, 100).await.unwrap();
+    assert_eq!((head.sequence, records.len()), (11, 11), "what conflicted has left no record");
+}
+
+async fn a_clients_project_scopes_and_roles_are_there(store: Arc<dyn Store>) {
+    let mut new = client("c", 1);
+    new.project = "nowhere".to_owned();
+    assert_eq!(store.save_client(new.clone(), ABSENT, vec![], change("create")).await, CONFLICT);
+    new.project = "default".to_owned();
+    new.scopes = [Scope::parse("a:read").unwrap()].into_iter().collect();
+    assert_eq!(store.save_client(new.clone(), ABSENT, vec![], change("create")).await, CONFLICT, "no such scope");
+    store.add_api(api("https://a", "a:read"), change("add")).await.unwrap();
+    new.roles.insert("NONE".to_owned());
+    assert_eq!(store.save_client(new.clone(), ABSENT, vec![], change("create")).await, CONFLICT, "no such role");
+    new.roles = ["ORG_OWNER".to_owned()].into();
+    store.save_client(new.clone(), ABSENT, vec![], change("create")).await.unwrap();
+    assert_eq!(
+        store.delete_api(api("https://a", "a:read"), change("delete")).await,
+        CONFLICT,
+        "a client has its scope"
+    );
+}
+
+async fn a_role_that_grants_less_reaches_exactly_its_holders(store: Arc<dyn Store>) {
+    store.add_api(api("https://a", "a:read"), change("add")).await.unwrap();
+    save(&store, role("default", "R", &["a:read"], 1), None).await.unwrap();
+    for name in ["b", "a"] {
+        let mut holder = client(name, 1);
+        holder.roles.insert("R".to_owned());
+        store.save_client(holder, ABSENT, vec![], change("create")).await.unwrap();
+    }
+    store.save_client(client("c", 1), ABSENT, vec![], change("create")).await.unwrap();
+    let revoked =
+        vec![Revocation { target: RevokedTarget::Generation("g".to_owned()), until: UnixTime::from_seconds(9) }];
+    let narrow = async |ids: &[&str], revision: u64| {
+        let mut holders = Vec::new();
+        for name in ids {
+            let mut holder = store.client(&id(name)).await.unwrap().unwrap();
+            holder.revision = revision;
+            holder.description = "cut".to_owned();
+            holders.push(holder);
+        }
+        store.save_entry(role("default", "R", &[], 2), Some(1), holders, revoked.clone(), change("narrow")).await
+    };
+    assert_eq!(narrow(&["a"], 2).await, CONFLICT, "one is left out");
+    assert_eq!(narrow(&["a", "b", "c"], 2).await, CONFLICT, "one does not hold it");
+    assert_eq!(narrow(&["a", "b"], 5).await, CONFLICT, "they were changed");
+    assert!(store.revocations(UnixTime::from_seconds(0)).await.unwrap().is_empty());
+    narrow(&["a", "b"], 2).await.unwrap();
+    for (name, description) in [("a", "cut"), ("b", "cut"), ("c", "")] {
+        assert_eq!(store.client(&id(name)).await.unwrap().unwrap().description, description);
+    }
+    assert_eq!(store.revocations(UnixTime::from_seconds(0)).await.unwrap(), revoked);
+}
+
+async fn a_receipt_comes_with_its_change(store: Arc<dyn Store>) {
+    let receipt = |until: i64| Receipt {
+        name: "n".to_owned(),
+        fingerprint: "f".to_owned(),
+        until: UnixTime::from_seconds(until),
+    };
+    let mut with = change("create");
+    with.origin.receipt = Some(receipt(100));
+    with.place = Some(Place::organization("default"));
+    let at = UnixTime::from_seconds;
+    store.save_client(client("a", 2), 1, vec![], with.clone()).await.unwrap_err();
+    assert_eq!(store.receipt("n", at(0)).await.unwrap(), None, "no change, no receipt");
+    store.save_client(client("a", 1), ABSENT, vec![], with).await.unwrap();
+    let kept = store.receipt("n", at(99)).await.unwrap().unwrap();
+    assert_eq!((kept.fingerprint.as_str(), kept.target.as_str(), &kept.answer), ("f", "x", &None));
+    assert_eq!(kept.place, Some(Place::organization("default")));
+    let answer = ReplayedAnswer { status: 201, tag: None, body: json!({"a": 1}) };
+    store.note_answer(receipt(100), answer.clone()).await.unwrap();
+    let kept = store.receipt("n", at(99)).await.unwrap().unwrap();
+    assert_eq!((kept.answer, kept.target.as_str()), (Some(answer), "x"));
+    assert_eq!(store.receipt("n", at(100)).await.unwrap(), None, "it is over");
+    store.purge(at(99)).await.unwrap();
+    assert!(store.receipt("n", at(99)).await.unwrap().is_some());
+    store.purge(at(101)).await.unwrap();
+    assert_eq!(store.receipt("n", at(0)).await.unwrap(), None, "forgotten");
+    let (_, records) = store.audit(1, 10).await.unwrap();
+    assert!(!String::from_utf8_lossy(&records[0]).contains("fingerprint"), "it is no part of the record");
+}
+
+macro_rules! contract {
+    ($($part:ident)+) => { mod contract { $(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $part() {
+            super::on_each(super::$part).await;
+        }
+    )+ } };
+}
+
+contract! {
+    entries_change_by_revision_and_rest_on_what_is_there
+    a_clients_project_scopes_and_roles_are_there
+    a_role_that_grants_less_reaches_exactly_its_holders
+    a_receipt_comes_with_its_change
+}
+
+/// A search that most clients do not match reads a bounded number of them for a page, and goes on from there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_search_reads_so_many_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = RedbStore::open(&dir.path().join("s"), [7; 32], UnixTime::from_seconds(0)).unwrap();
+    let store = Arc::new(store);
+    let writes = (0..6000).map(|n| {
+        let (store, new) = (Arc::clone(&store), client(&format!("c{n:05}"), 1));
+        tokio::spawn(async move { store.save_client(new, ABSENT, vec![], change("create")).await.unwrap() })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        write.await.unwrap();
+    }
+    // What no index leads to.
+    let search = |after| ClientSearch {
+        organization: Some("other".to_owned()),
+        status: Some(mintage::api::ClientStatus::Active),
+        after,
+        limit: 10,
+        ..ClientSearch::default()
+    };
+    let first = store.find_clients(search(None)).await.unwrap();
+    assert!(first.clients.is_empty());
+    let second = store.find_clients(search(Some(first.next.expect("there is more to look at")))).await.unwrap();
+    assert!(second.clients.is_empty() && second.next.is_none());
+    // What an index leads to is found at once.
+    let name = ClientSearch { name: Some(NameIs::Exactly("c05999".to_owned())), limit: 10, ..ClientSearch::default() };
+    let found = store.find_clients(name).await.unwrap();
+    assert_eq!((found.clients.len(), found.next), (1, None));
+}
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const PROJECTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("projects");
+const CLIENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("clients");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_the_first_schema_is_brought_to_this_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    {
+        let (store, _) = RedbStore::open(&path, [7; 32], UnixTime::from_seconds(77)).unwrap();
+        store.save_client(client("a", 1), ABSENT, vec![], change("create")).await.unwrap();
+    }
+    {
+        let database = redb::Database::open(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let tables: Vec<_> = transaction.list_tables().unwrap().collect();
+        let first = [
+            "meta",
+            "clients",
+            "secret_uses",
+            "apis",
+            "scopes",
+            "projects",
+            "keys",
+            "revocations",
+            "audit",
+            "refusals",
+        ];
+        for table in tables {
+            if !first.contains(&redb::TableHandle::name(&table)) {
+                transaction.delete_table(table).unwrap();
+            }
+        }
+        let without = |bytes: &[u8], members: &[&str]| {
+            let mut value: Value = serde_json::from_slice(bytes).unwrap();
+            for member in members {
+                value.as_object_mut().unwrap().remove(*member);
+            }
+            serde_json::to_vec(&value).unwrap()
+        };
+        {
+            let mut meta = transaction.open_table(META).unwrap();
+            meta.insert("schema", b"1".as_slice()).unwrap();
+            let mut projects = transaction.open_table(PROJECTS).unwrap();
+            let old =
+                without(projects.get(("default", "default")).unwrap().unwrap().value(), &["revision", "secret_policy"]);
+            projects.insert(("default", "default"), old.as_slice()).unwrap();
+            let mut clients = transaction.open_table(CLIENTS).unwrap();
+            let old = without(clients.get("a").unwrap().unwrap().value(), &["roles"]);
+            clients.insert("a", old.as_slice()).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+    for _ in 0..2 {
+        let (store, fresh) = RedbStore::open(&path, [8; 32], UnixTime::from_seconds(1000)).unwrap();
+        assert!(!fresh);
+        let registry = store.registry().await.unwrap();
+        assert_eq!((registry.organizations.len(), registry.projects.len()), (1, 1));
+        assert_eq!((registry.projects[0].created_at, registry.projects[0].revision), (UnixTime::from_seconds(77), 1));
+        let search = ClientSearch { name: Some(NameIs::Exactly("a".to_owned())), limit: 10, ..ClientSearch::default() };
+        let found = store.find_clients(search).await.unwrap();
+        assert_eq!(found.clients.len(), 1, "it is indexed");
+    }
+    // One from the future is left alone.
+    {
+        let database = redb::Database::open(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(META).unwrap().insert("schema", b"99".as_slice()).unwrap();
+        transaction.commit().unwrap();
+    }
+    let error = RedbStore::open(&path, [8; 32], UnixTime::from_seconds(1000)).unwrap_err().to_string();
+    assert!(error.contains("schema 99"), "{error}");
+}
