@@ -3,18 +3,24 @@
 //! Responsible for: member names and types, both ways. Never: what they mean. Times are RFC 3339 strings named `…_at`.
 
 mod apis;
+mod audit;
 mod bulk;
 mod clients;
 mod directory;
 mod explain;
 mod given;
 mod keys;
+mod review;
 mod secrets;
 mod usage;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use apis::{Api, ApiPatch, NewApi, ScopeDefinition};
+pub use audit::{
+    AuditActor, AuditChange, AuditEntry, AuditExport, AuditHead, AuditIssuance, AuditKind, AuditProblem, AuditRefusal,
+    AuditVerdict, VerifyAudit,
+};
 pub use bulk::{BulkClients, BulkItem, BulkResult, BulkResults, BulkStatus, ItemError};
 pub use clients::{Client, ClientPatch, ClientStatus, EffectiveScope, NewClient};
 pub use directory::{
@@ -24,6 +30,7 @@ pub use directory::{
 pub use explain::{ExplainToken, Refusal, WhoAmI};
 pub use given::GivenSecret;
 pub use keys::{Key, KeyState, RotateKeys, Rotation};
+pub use review::{Finding, FindingKind};
 pub use secrets::{NewSecret, RetireSecrets, Secret, UNUSED_FOR};
 pub use usage::{ScopeUsage, SecretCounts, SecretUsage, Usage, UsageBucket, UsageItem};
 

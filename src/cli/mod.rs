@@ -8,6 +8,7 @@ mod admin;
 mod agent;
 mod api;
 mod apply;
+mod audit;
 mod bulk;
 mod client;
 mod config;
@@ -160,6 +161,9 @@ enum Command {
     /// Back the store up, put a backup in place, look a store or a backup through
     #[command(subcommand)]
     Store(store::Command),
+    /// Read the audit log, export it, and find out whether it is as it was written
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Fetch a token, or look into one
     #[command(subcommand)]
     Token(token::Command),
@@ -185,6 +189,7 @@ pub fn main() -> ExitCode {
         );
         error.exit();
     }
+    output::keep_answered_panics_quiet();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output::fail(&Failure::new(error)),
@@ -210,6 +215,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Import(command)) => import::run(global, command).await,
         Some(Command::Key(command)) => key::run(global, &command).await,
         Some(Command::Store(command)) => store::run(global, command).await,
+        Some(Command::Audit(command)) => audit::run(global, command).await,
         Some(Command::Token(command)) => token::run(global, command).await,
         Some(Command::Agent(arguments)) => agent::run(global, arguments).await,
         Some(Command::Explain(arguments)) => explain::request(global, &arguments).await,

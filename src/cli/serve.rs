@@ -51,7 +51,6 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         keys_dir: arguments.keys_dir,
         socket: None,
     })?;
-    output::keep_answered_panics_quiet();
     let _logs = init_telemetry(&config.telemetry);
     // Before anything is made, so that no signal is missed.
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -14,6 +14,7 @@ pub mod store;
 
 mod start;
 mod telemetry;
+mod webhook;
 
 pub use start::{Parts, Running, Server, StartError};
 pub use telemetry::init as init_telemetry;

@@ -13,13 +13,14 @@ use crate::clock::{Clock, SystemClock};
 use crate::crypto::entropy::{Entropy, SystemEntropy};
 use crate::source_ip::SourcePolicy;
 
-use super::config::Config;
+use super::config::{Audit, Config};
 use super::guards::Guards;
 use super::http::{self, AdminSocket, App};
 use super::keys::{KeyRing, KeyRingError, Settings as KeySettings};
-use super::service::{LEEWAY, Quickstart, Service, Settings};
+use super::service::{LEEWAY, Quickstart, Retention, ReviewSettings, Service, Settings};
 use super::store::redb::{OpenError, RedbStore};
 use super::store::{Store, StoreError};
+use super::webhook::Reviewer;
 
 /// What the service is given besides its configuration.
 #[derive(Clone, Debug)]
@@ -48,6 +49,9 @@ pub enum StartError {
     /// A guard of the configuration.
     #[error("the configuration cannot be used:\n{0}")]
     Guard(String),
+    /// The webhook of the configuration.
+    #[error("the configuration cannot be used:\n{0}")]
+    Webhook(String),
     /// The keys.
     #[error(transparent)]
     Keys(#[from] KeyRingError),
@@ -81,6 +85,7 @@ pub struct Server {
     address: SocketAddr,
     socket: AdminSocket,
     quickstart: Option<Quickstart>,
+    reviewer: Reviewer,
 }
 
 /// The service, running.
@@ -126,10 +131,21 @@ impl Server {
         let settings = Settings {
             issuer: config.issuer_at(address).into(),
             token_ttl: ttl,
+            review: ReviewSettings {
+                expiring_within: None,
+                unused_for: config.review.unused_after.as_secs(),
+                never_used_for: config.review.never_used_after.as_secs(),
+            },
             // Who waits holds a connection; there have to be some for everybody else.
             most_waiting: http::max_connections() / 2,
+            retention: Retention {
+                changes: Audit::kept(config.audit.retention),
+                issuances: Audit::kept(config.audit.issuances_retention),
+            },
         };
+        let randomness = Arc::clone(&entropy);
         let service = Arc::new(Service::load(settings, clock, entropy, store, Arc::new(keys)).await?);
+        let reviewer = Reviewer::new(config, Arc::clone(&service), randomness).map_err(StartError::Webhook)?;
         let sources = SourcePolicy {
             trusted_proxies: config.network.trusted_proxies.clone(),
             header: config.network.client_ip_header,
@@ -146,7 +162,9 @@ impl Server {
         } else {
             None
         };
-        Ok(Self { service, app, listener, address, socket, quickstart })
+        // Last: what did not start need not have ended.
+        service.begin_run().await.map_err(|error| StartError::First(error.detail()))?;
+        Ok(Self { service, app, listener, address, socket, quickstart, reviewer })
     }
 
     /// The address it listens on.
@@ -175,7 +193,8 @@ impl Server {
         let tasks = vec![
             tokio::spawn(http::serve_tcp(self.listener, public, stopped.clone())),
             tokio::spawn(http::serve_unix(self.socket, http::MAX_ADMIN, admin, stopped.clone())),
-            tokio::spawn(Arc::clone(&self.service).run_background(stopped)),
+            tokio::spawn(Arc::clone(&self.service).run_background(stopped.clone())),
+            tokio::spawn(self.reviewer.run(stopped)),
         ];
         Running { service: self.service, stop, tasks }
     }
@@ -211,5 +230,6 @@ impl Running {
         }
         // Only now is nothing left that could be noted.
         self.service.flush().await;
+        self.service.end_run().await;
     }
 }

@@ -12,8 +12,8 @@ use mintage::server::config::Config;
 use mintage::server::guards::Guards;
 use mintage::server::http::{App, public_routes, serve_tcp};
 use mintage::server::keys::{KeyRing, Settings as KeySettings};
-use mintage::server::model::{Actor, Origin};
-use mintage::server::service::{Caller, LEEWAY, Service, Settings};
+use mintage::server::model::{Actor, Origin, Retention};
+use mintage::server::service::{Caller, LEEWAY, ReviewSettings, Service, Settings};
 use mintage::server::store::Store;
 use mintage::server::store::redb::RedbStore;
 use mintage::server::{Parts, Running, Server};
@@ -189,7 +189,13 @@ impl Builder {
             longest_token: ttl + LEEWAY,
         };
         let keys = Arc::new(KeyRing::open(settings, Arc::clone(&store), Arc::clone(&clock) as _).await.unwrap());
-        let settings = Settings { issuer: self.config.issuer_at(address).into(), token_ttl: ttl, most_waiting: 1000 };
+        let settings = Settings {
+            issuer: self.config.issuer_at(address).into(),
+            token_ttl: ttl,
+            most_waiting: 1000,
+            retention: Retention::default(),
+            review: ReviewSettings::default(),
+        };
         let (time, entropy) = (Arc::clone(&clock) as _, Arc::new(SystemEntropy::new()) as _);
         let service = Arc::new(Service::load(settings, time, entropy, store, keys).await.unwrap());
         let (delay, metrics) =

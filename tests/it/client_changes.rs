@@ -4,7 +4,7 @@ use mintage::api::{ApiPatch, ClientPatch, ClientStatus, NewClient, NewSecret};
 use mintage::crypto::sha256;
 use mintage::id::ClientId;
 use mintage::server::model::Actor;
-use mintage::server::store::AuditStore;
+use mintage::server::store::AuditReader;
 use mintage::server::store::redb::RedbStore;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex};
 use mintage::clock::UnixTime;
 use mintage::id::ClientId;
 use mintage::server::model::{
-    Api, AuditHead, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Per, Receipt, ReceiptRecord,
-    RefusalRecord, ReplayedAnswer, Revocation, SecretUse,
+    Api, AuditHead, ChainWalk, Change, Client, ClientUsage, ClientUses, Figures, Gap, KeyRecord, Per, Receipt,
+    ReceiptRecord, RefusalRecord, ReplayedAnswer, Revocation, SecretUse, Segment, Verdict,
 };
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{
-    AuditStore, BackupStream, ClientSearch, ClientStore, Entry, FoundClients, KeyStore, ReceiptStore, Registry,
-    RegistryStore, RevocationStore, Store, StoreError, UsageStore,
+    AuditReader, AuditStore, BackupStream, ClientSearch, ClientStore, Cutoffs, Entry, FoundClients, KeyStore,
+    NoticeStore, ReceiptStore, Registry, RegistryStore, RevocationStore, Store, StoreError, UsageStore,
 };
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 /// The store and its gate.
@@ -142,15 +143,34 @@ gated! { UsageStore:
     purge_usage(after: Option<ClientId>, most: usize, hours: UnixTime, days: UnixTime) -> Option<ClientId>;
 }
 
-gated! { AuditStore:
+gated! { AuditReader:
     audit(from: u64, limit: usize) -> (AuditHead, Vec<Vec<u8>>);
+    records(from: u64, limit: usize) -> Vec<(u64, Vec<u8>)>;
+    audit_back(before: u64, limit: usize) -> Vec<(u64, Vec<u8>)>;
+    segments(from: u64) -> Vec<(u64, Vec<u8>)>;
+    segments_back(before: u64) -> Vec<(u64, Vec<u8>)>;
+    refusals_back(before: u64, limit: usize) -> Vec<(u64, RefusalRecord)>;
+    walk_audit(walk: ChainWalk) -> Verdict;
+}
+
+gated! { AuditStore:
     note_refusals(refusals: Vec<RefusalRecord>, keep: u64) -> ();
     refusals(limit: usize) -> Vec<RefusalRecord>;
+    add_segment(segment: Option<Segment>, gap: Gap, at: UnixTime) -> ();
+    prune_audit(cutoffs: Cutoffs, limit: usize, at: UnixTime) -> usize;
+    keep_audit_key(kid: String, jwk: Value) -> ();
+    begin_run(at: UnixTime) -> bool;
+    end_run() -> ();
 }
 
 gated! { ReceiptStore:
     receipt(name: &str, now: UnixTime) -> Option<ReceiptRecord>;
     note_answer(receipt: Receipt, answer: ReplayedAnswer) -> ();
+}
+
+gated! { NoticeStore:
+    told(keys: Vec<String>) -> HashMap<String, UnixTime>;
+    note_told(keys: Vec<String>, now: UnixTime, past: UnixTime) -> ();
 }
 
 gated! { Store:

@@ -90,6 +90,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("server::telemetry", &["server::config"]),
+    ("server::webhook", &["backoff", "clock", "crypto", "fetch", "server::config", "server::error", "server::service"]),
     (
         "server::start",
         &[
@@ -103,6 +104,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "server::keys",
             "server::service",
             "server::store",
+            "server::webhook",
         ],
     ),
     (

@@ -412,6 +412,7 @@ async fn refusals_are_a_ring(store: Arc<dyn Store>) {
         client_id: None,
         source: None,
         unrecorded: n,
+        unrecorded_by_reason: [("invalid_client".to_owned(), n)].into(),
     };
     for start in [0, 3, 6] {
         store.note_refusals((start..start + 3).map(refusal).collect(), 5).await.unwrap();

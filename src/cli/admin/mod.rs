@@ -68,6 +68,11 @@ impl Admin {
         Ok(Self { way: Way::local(global)? })
     }
 
+    /// Whether the arguments or the environment name an issuer, rather than a socket.
+    pub(super) fn is_remote(global: &Global) -> bool {
+        Way::is_remote(global)
+    }
+
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         Ok(self.read(path).await?.value)
     }
@@ -105,6 +110,15 @@ impl Admin {
     pub(super) async fn post_many<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         let ask = Ask::new(Method::POST, path).body(body)?.patient();
         Ok(self.taken(self.answer(ask).await?)?.value)
+    }
+
+    /// What takes a walk through everything.
+    pub(super) async fn post_at_length<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        self.post_many(path, body).await
     }
 
     /// An answer that is read as it comes.

@@ -107,11 +107,15 @@ impl Way {
             (Some(_), Some(_)) => Err(Failure::usage("--url and --socket: a server is reached by one of them")),
             (Some(url), None) => Self::issuer(global, url),
             (None, Some(_)) => Self::local(global),
-            (None, None) => match std::env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty()) {
+            (None, None) => match url_of_the_environment() {
                 Some(url) => Self::issuer(global, &url),
                 None => Self::local(global),
             },
         }
+    }
+
+    pub(super) fn is_remote(global: &Global) -> bool {
+        global.url.is_some() || global.socket.is_none() && url_of_the_environment().is_some()
     }
 
     pub(super) fn local(global: &Global) -> Result<Self, Failure> {
@@ -262,6 +266,10 @@ impl Way {
             _ => format!("the server at {socket} could not be reached: {error}"),
         })
     }
+}
+
+fn url_of_the_environment() -> Option<String> {
+    std::env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty())
 }
 
 /// What the system said, where it was the system.

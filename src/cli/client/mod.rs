@@ -1,9 +1,10 @@
-//! `mintage client create|import|export|list|show|usage|update|rotate|withdraw|revoke|enable|disable|delete`
+//! `mintage client create|import|export|list|show|usage|review|update|rotate|withdraw|revoke|enable|disable|delete`
 
 pub(super) mod create;
 mod import;
 mod in_use;
 mod list;
+mod review;
 mod rotate;
 pub(super) mod save;
 mod show;
@@ -44,6 +45,8 @@ pub(super) enum Command {
     },
     /// Show what a client has used: tokens issued and refused, by secret and scope, and when each was last used
     Usage(usage::Usage),
+    /// List what is worth a look: secrets that are about to end, clients and scopes that nobody uses
+    Review(review::Review),
     /// Change a client; what takes from what it may do cuts its tokens off
     #[command(override_usage = "mintage client update [OPTIONS] <ID>")]
     Update(update::Update),
@@ -116,6 +119,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
                 output::line(&format!("\n{}", lines.join("\n")))?;
             }
         }
+        Command::Review(review) => return review::run(global, &admin, &review).await,
         Command::Usage(usage) => usage::run(global, &admin, &path(&usage.id), &usage).await?,
         Command::Rotate(rotate) => rotate::run(global, &admin, &path(&rotate.id), rotate).await?,
         Command::Update(update) => {

@@ -185,9 +185,13 @@ fn check(config: &Config) -> Result<(), String> {
     whole("token.ttl_max", config.token.ttl_max)?;
     whole("keys.rotate_after", config.keys.rotate_after)?;
     whole("keys.jwks_max_age", config.keys.jwks_max_age)?;
+    whole("review.every", config.review.every)?;
+    whole("review.unused_after", config.review.unused_after)?;
+    whole("review.never_used_after", config.review.never_used_after)?;
     if config.token.ttl > config.token.ttl_max {
         return Err(format!("token.ttl: {} is more than token.ttl_max, {}", config.token.ttl, config.token.ttl_max));
     }
+    config.audit.check()?;
     if config.limits.failed_auth.delay > super::Span::from_secs(10) {
         return Err("limits.failed_auth.delay: at most \"10s\"; longer ones hold connections open".to_owned());
     }

@@ -2,9 +2,11 @@
 //!
 //! Responsible for: what an operator can set. Never: reading it anywhere but in [`load`].
 
+mod audit;
 mod guard;
 mod limits;
 mod load;
+mod review;
 mod span;
 
 use std::net::SocketAddr;
@@ -15,9 +17,11 @@ use serde::{Deserialize, Serialize};
 use crate::jose::Algorithm;
 use crate::source_ip::{Allowlist, ClientIpHeader};
 
+pub use audit::Audit;
 pub use guard::{Guard, RequestFrom, Rule};
 pub use limits::{FailedAuth, Limits};
 pub use load::{ConfigError, Overrides, describe, load};
+pub use review::{Review, Sensitive, Webhook};
 pub use span::Span;
 
 /// Everything that can be set. `docs/configuration.md` has the meanings.
@@ -38,8 +42,14 @@ pub struct Config {
     pub network: Network,
     /// Local administration.
     pub admin: Admin,
+    /// The audit log.
+    pub audit: Audit,
     /// Limits.
     pub limits: Limits,
+    /// What of clients is worth a look.
+    pub review: Review,
+    /// Whom to tell of it.
+    pub webhook: Webhook,
     /// Logs.
     pub telemetry: Telemetry,
     /// Policies of forward-auth.
@@ -57,7 +67,10 @@ impl Default for Config {
             token: Token::default(),
             network: Network::default(),
             admin: Admin::default(),
+            audit: Audit::default(),
             limits: Limits::default(),
+            review: Review::default(),
+            webhook: Webhook::default(),
             telemetry: Telemetry::default(),
             guard: Vec::new(),
         }

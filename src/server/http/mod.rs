@@ -6,6 +6,7 @@
 mod access;
 mod admin_socket;
 mod apis;
+mod audit;
 mod bulk;
 mod client_form;
 mod clients;
@@ -24,6 +25,7 @@ mod organizations;
 mod projects;
 mod query;
 mod render;
+mod review;
 mod revocations;
 mod revoke;
 mod roles;
@@ -254,6 +256,9 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
             "/api/v1/clients/{id}/secrets/{secret_id}",
             access.delete(clients::withdraw_secret, "mintage:clients:write"),
         )
+        .route("/api/v1/review", access.get(review::list, "mintage:clients:read"))
+        .route("/api/v1/audit", access.get(audit::list, "mintage:audit:read"))
+        .route("/api/v1/audit/head", access.get(audit::head, "mintage:audit:read"))
         .route("/api/v1/keys", access.get(keys::list, "mintage:keys:read"))
         .route("/api/v1/keys/rotate", access.post(keys::rotate, "mintage:keys:write"))
         .route("/api/v1/keys/{kid}/revoke", access.post(keys::revoke, "mintage:keys:write"))
@@ -265,6 +270,8 @@ pub fn admin_routes(app: App) -> Router {
         .route("/api/v1/store/backup", get(store::backup))
         .route("/api/v1/tokens/explain", post(explain::token))
         .route("/api/v1/refusals/{request_id}", get(explain::refusal))
+        .route("/api/v1/audit/export", get(audit::export))
+        .route("/api/v1/audit/verify", post(audit::verify))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .method_not_allowed_fallback(errors::method_not_allowed)

@@ -12,7 +12,7 @@ use crate::crypto::{PublicKey, sha256};
 use crate::jose::{KeySet, TokenSigner, jwk};
 use crate::server::model::KeyRecord;
 
-use super::files::{KeyFile, KeyFileError};
+use super::files::{self, KeyFile, KeyFileError};
 use super::schedule;
 
 /// The JWKS as it is served.
@@ -80,4 +80,12 @@ pub(super) fn signers(
         signers.push(Arc::new(file.signer(record.algorithm)?));
     }
     Ok(signers)
+}
+
+/// The key that signs by these records, of its file; none where that is not there or cannot be used. Touches nothing.
+#[must_use]
+pub fn active_signer(dir: &Path, records: &[KeyRecord]) -> Option<Arc<TokenSigner>> {
+    let active = schedule::find(records, KeyState::Active)?;
+    let found = files::read_good(dir).ok()?;
+    signers(dir, std::slice::from_ref(active), &found).ok()?.pop()
 }

@@ -88,6 +88,14 @@ pub struct AuditHead {
     pub hash: String,
 }
 
+impl AuditHead {
+    /// The hash of a record: SHA-256 of its exact bytes, in base64 without padding.
+    #[must_use]
+    pub fn hash_of(bytes: &[u8]) -> String {
+        STANDARD_NO_PAD.encode(sha256(bytes))
+    }
+}
+
 impl Default for AuditHead {
     fn default() -> Self {
         Self { sequence: 0, hash: "genesis".to_owned() }
@@ -119,7 +127,7 @@ impl Change {
     pub fn seal(&self, previous: &AuditHead) -> Result<SealedChange, serde_json::Error> {
         let sequence = previous.sequence.saturating_add(1);
         let bytes = serde_json::to_vec(&Record { sequence, previous: &previous.hash, change: self })?;
-        let hash = STANDARD_NO_PAD.encode(sha256(&bytes));
+        let hash = AuditHead::hash_of(&bytes);
         Ok(SealedChange { bytes, head: AuditHead { sequence, hash } })
     }
 }

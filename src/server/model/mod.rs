@@ -4,9 +4,11 @@
 
 mod api;
 mod audit;
+mod chain;
 mod client;
 mod directory;
 mod entity_tag;
+mod issuance;
 mod kept_hash;
 mod key;
 mod place;
@@ -16,9 +18,13 @@ mod usage;
 
 pub use api::{Api, DefinedScope};
 pub use audit::{Actor, AuditHead, Change, Origin, SealedChange};
+pub use chain::{
+    BadHead, ChainWalk, ClaimedHead, HEAD_TYPE, HeadClaims, Problem, PruneRecord, Ranges, RecordFacts, Verdict,
+};
 pub use client::{Client, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
 pub use directory::{Organization, Project, Role};
 pub use entity_tag::EntityTag;
+pub use issuance::{Gap, Issuance, MAX_COUNTED, Retention, Segment};
 pub use kept_hash::KeptHash;
 pub use key::KeyRecord;
 pub use place::Place;

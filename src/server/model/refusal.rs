@@ -1,5 +1,6 @@
 //! The record of a refused request: what really happened, for the operator who is told its `request_id`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -26,4 +27,7 @@ pub struct RefusalRecord {
     pub source: Option<IpAddr>,
     /// How many further refusals went unrecorded before this one, because there were too many at once.
     pub unrecorded: u64,
+    /// The same by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unrecorded_by_reason: BTreeMap<String, u64>,
 }

@@ -1,6 +1,7 @@
 //! Issuing tokens: what is granted, and the token that says so.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::id::random_128;
 use crate::jose::MAX_TOKEN_BYTES;
@@ -9,6 +10,7 @@ use crate::scope::{Scope, ScopeSet};
 use crate::server::error::Error;
 use crate::source_ip::SourceAddress;
 
+use super::audit::Issued;
 use super::authenticate::{ClientRefusal, PresentedCredentials};
 use super::catalog::CatalogSnapshot;
 use super::{Authenticated, Service, pace};
@@ -173,7 +175,7 @@ impl Service {
         let scopes = grant.scopes.to_string();
         let token_id = random_128(&*self.entropy)?;
         let mut audience = grant.audience.iter().copied();
-        let audience = match (audience.next(), grant.audience.len()) {
+        let aud = match (audience.next(), grant.audience.len()) {
             (Some(one), 1) => Audience::One(one),
             _ => Audience::Many(grant.audience.iter().copied().collect()),
         };
@@ -182,7 +184,7 @@ impl Service {
                 iss: &self.settings.issuer,
                 sub: client.client_id.as_str(),
                 client_id: client.client_id.as_str(),
-                aud: audience,
+                aud,
                 exp: now.plus(std::time::Duration::from_secs(ttl)),
                 iat: now,
                 nbf: now,
@@ -201,6 +203,16 @@ impl Service {
             )));
         }
         self.note_issued(authenticated, &grant.scopes, source);
+        self.audit.issuances.note(Issued {
+            at: now,
+            client: Arc::clone(client),
+            secret_id: secret.id.clone(),
+            jti: token_id,
+            scope: scopes.clone(),
+            audience: grant.audience.iter().map(|api| (*api).to_owned()).collect(),
+            source: source.ip,
+            ttl,
+        });
         let refresh_in = pace::refresh_in(ttl, client.client_id.as_str(), source.ip);
         Ok(IssuedToken { token, scopes, expires_in: ttl, refresh_in })
     }

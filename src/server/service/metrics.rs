@@ -11,7 +11,7 @@ use std::time::Duration;
 use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::api::KeyState;
+use crate::api::{FindingKind, KeyState};
 use crate::reason::Reason;
 use crate::server::error::Error;
 
@@ -201,6 +201,23 @@ impl Service {
     /// What a review of all clients found when it was last made: secrets that have expired or are about to, clients that
     /// are not used. Looked up here, never counted: a review walks all clients.
     fn review_gauges(&self) -> Vec<Gauge> {
-        Vec::new()
+        let gauge = |(kind, count): (FindingKind, u64)| {
+            let (name, help) = match kind {
+                FindingKind::SecretExpiring => ("mintage_secrets_expiring", "Secrets that are about to end"),
+                FindingKind::SecretsExpired => {
+                    ("mintage_clients_without_live_secret", "Clients all of whose secrets have ended")
+                }
+                FindingKind::SecretBeyondPolicy => {
+                    ("mintage_secrets_beyond_policy", "Secrets that live longer than new ones of their project may")
+                }
+                FindingKind::ClientNeverUsed => ("mintage_clients_never_used", "Clients that were never used"),
+                FindingKind::ClientUnused => ("mintage_clients_unused", "Clients that were not used for long"),
+                FindingKind::ScopeUnused => {
+                    ("mintage_scopes_unused", "Scopes of clients that were not used by them for long")
+                }
+            };
+            Gauge { name, help, value: count as f64 }
+        };
+        self.last_review.counts().into_iter().flatten().map(gauge).collect()
     }
 }

@@ -5,6 +5,7 @@
 
 mod apis;
 mod audiences;
+mod audit;
 mod authenticate;
 mod authority;
 mod backup;
@@ -20,12 +21,14 @@ mod introspect;
 mod issue;
 mod keys;
 mod metrics;
+mod notices;
 mod organizations;
 mod pace;
 mod projects;
 mod quickstart;
 mod receipts;
 mod refusals;
+mod review;
 mod revocations;
 mod revoke;
 mod roles;
@@ -50,6 +53,11 @@ use super::keys::KeyRing;
 use super::model::{Change, Place, Revocation};
 use super::store::{Store, StoreError};
 
+pub use super::model::Retention;
+pub use audit::{
+    AuditFilter, ExportFilter, ExportFrom, Position, export as export_audit, offline_head, page as audit_page,
+    shown as shown_verdict, verify as verify_audit,
+};
 pub use authenticate::{Authenticated, ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
 pub use authority::{Authority, Caller, Grants, IfMatch};
 pub use backup::Backup;
@@ -61,8 +69,10 @@ pub use feed::FeedAnswer;
 pub use figures::UsageRange;
 pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
 pub use metrics::{Endpoint, Gauge, Metrics};
+pub use notices::Notice;
 pub use pace::refresh_in;
 pub use quickstart::{QUICKSTART_ID, Quickstart};
+pub use review::ReviewSettings;
 pub use revocations::Revocations;
 
 /// How far the clocks of verifiers may differ: as long after their end are tokens remembered.
@@ -80,8 +90,12 @@ pub struct Settings {
     pub issuer: Arc<str>,
     /// How long a token lives.
     pub token_ttl: Duration,
+    /// When something of a client is worth a look.
+    pub review: ReviewSettings,
     /// The most that wait for the revocation feed at once.
     pub most_waiting: usize,
+    /// How long the audit log is kept.
+    pub retention: Retention,
 }
 
 /// Everything that decisions rest on.
@@ -103,8 +117,10 @@ pub struct Service {
     usage: usage::Usage,
     metrics: Metrics,
     refusals: refusals::Refusals,
+    audit: audit::Audit,
     cursors: cursor::CursorKey,
     slow: slow::SlowChecks,
+    last_review: notices::LastReview,
 }
 
 impl Service {
@@ -147,8 +163,10 @@ impl Service {
             usage: usage::Usage::new(started),
             metrics: Metrics::new(),
             refusals: refusals::Refusals::default(),
+            audit: audit::Audit::default(),
             cursors,
             slow,
+            last_review: notices::LastReview::default(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Refused token requests, gathered in bounded memory and written into a bounded ring: a stranger can fill neither.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::id::{ClientId, RequestId};
@@ -23,7 +24,18 @@ pub(super) struct Refusals(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     records: Vec<RefusalRecord>,
-    unrecorded: u64,
+    /// On their way to the store, and perhaps not there yet: whoever asks has to be told of them.
+    writing: Vec<RefusalRecord>,
+    /// What goes unrecorded, by reason: there are only so many of them.
+    unrecorded: BTreeMap<String, u64>,
+}
+
+impl Waiting {
+    /// Notes in `record` what went unrecorded before it.
+    fn aggregate(&mut self, record: &mut RefusalRecord) {
+        record.unrecorded_by_reason = std::mem::take(&mut self.unrecorded);
+        record.unrecorded = record.unrecorded_by_reason.values().sum();
+    }
 }
 
 impl Refusals {
@@ -57,6 +69,7 @@ impl Service {
             client_id: client_id.clone(),
             source: source.map(|source| source.ip),
             unrecorded: 0,
+            unrecorded_by_reason: BTreeMap::new(),
         });
         // What is not recorded is not logged either: strangers fill neither.
         let (Some(unrecorded), reason_name) = (recorded, reason.as_str()) else { return };
@@ -102,10 +115,10 @@ impl Service {
     fn record_refusal(&self, mut record: RefusalRecord) -> Option<u64> {
         let mut waiting = self.refusals.waiting();
         if waiting.records.len() >= WAITING {
-            waiting.unrecorded += 1;
+            *waiting.unrecorded.entry(record.reason).or_default() += 1;
             return None;
         }
-        record.unrecorded = std::mem::take(&mut waiting.unrecorded);
+        waiting.aggregate(&mut record);
         let unrecorded = record.unrecorded;
         waiting.records.push(record);
         Some(unrecorded)
@@ -117,8 +130,12 @@ impl Service {
     /// [`Error::NotFound`] where there is none, or none any more, or what the store says.
     pub async fn refusal(&self, request_id: &str) -> Result<RefusalRecord, Error> {
         let is_it = |record: &RefusalRecord| record.request_id.as_deref() == Some(request_id);
-        if let Some(record) = self.refusals.waiting().records.iter().find(|record| is_it(record)) {
-            return Ok(record.clone());
+        let waits = {
+            let waiting = self.refusals.waiting();
+            waiting.records.iter().chain(&waiting.writing).find(|record| is_it(record)).cloned()
+        };
+        if let Some(record) = waits {
+            return Ok(record);
         }
         let kept = self.store.refusals(usize::try_from(KEPT).unwrap_or(usize::MAX)).await?;
         kept.into_iter().find(is_it).ok_or_else(|| Error::NotFound {
@@ -146,6 +163,7 @@ impl RefusalObserver for Service {
             client_id: refused.client_id.clone(),
             source: refused.ip(),
             unrecorded: 0,
+            unrecorded_by_reason: BTreeMap::new(),
         });
         if recorded.is_some() {
             LogRefusals.request_refused(request_id, refused);
@@ -155,15 +173,49 @@ impl RefusalObserver for Service {
 
 impl Service {
     pub(super) async fn flush_refusals(&self) {
-        let records = std::mem::take(&mut self.refusals.waiting().records);
+        let records = self.take_refusals();
         if records.is_empty() {
             return;
         }
-        let lost = records.len();
-        if let Err(error) = self.store.note_refusals(records, KEPT).await {
+        let written = self.store.note_refusals(records.clone(), KEPT).await;
+        let mut waiting = self.refusals.waiting();
+        waiting.writing.clear();
+        if let Err(error) = written {
             self.metrics.flush_failed();
             tracing::warn!(%error, "refusals could not be written; they are in the log alone");
-            self.refusals.waiting().unrecorded += lost as u64;
+            for record in records {
+                for (reason, count) in record.unrecorded_by_reason {
+                    *waiting.unrecorded.entry(reason).or_default() += count;
+                }
+                if record.request_id.is_some() {
+                    *waiting.unrecorded.entry(record.reason).or_default() += 1;
+                }
+            }
         }
+    }
+
+    /// What waits; at its end, where some went unrecorded since, a record of how many, and why they were refused.
+    fn take_refusals(&self) -> Vec<RefusalRecord> {
+        let mut waiting = self.refusals.waiting();
+        let mut records = std::mem::take(&mut waiting.records);
+        let most = waiting.unrecorded.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| reason.clone());
+        if let Some(reason) = most {
+            let mut record = RefusalRecord {
+                at: self.clock.now(),
+                request_id: None,
+                reason,
+                cause: None,
+                detail: None,
+                client_id: None,
+                source: None,
+                unrecorded: 0,
+                unrecorded_by_reason: BTreeMap::new(),
+            };
+            waiting.aggregate(&mut record);
+            tracing::info!(unrecorded = record.unrecorded, by_reason = ?record.unrecorded_by_reason, "refused, too many at once to record each");
+            records.push(record);
+        }
+        waiting.writing.clone_from(&records);
+        records
     }
 }

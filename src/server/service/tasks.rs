@@ -1,4 +1,4 @@
-//! What happens in the background: keys moved on, uses and refusals written, what no longer matters
+//! What happens in the background: keys moved on, uses, refusals and issuances written, what no longer matters
 //! forgotten.
 
 use std::sync::Arc;
@@ -41,6 +41,12 @@ impl Service {
         if let Err(error) = self.keys.tick().await {
             tracing::error!(%error, "the keys could not be moved on");
         }
+        if let Err(error) = self.keep_signing_key().await {
+            tracing::warn!(
+                error = error.cause(),
+                "the public half of the signing key could not be kept for the audit log"
+            );
+        }
         self.flush().await;
         self.metrics.upkeep();
     }
@@ -55,6 +61,7 @@ impl Service {
             Err(error) => tracing::error!(%error, "what no longer matters could not be purged"),
         }
         self.purge_usage(now).await;
+        self.prune_audit().await;
         if !self.keys.has_next() {
             tracing::error!(
                 "there is no next key to rotate to: put a new RSA key into the folder of keys \
@@ -71,5 +78,6 @@ impl Service {
         }
         self.flush_better_hashes().await;
         self.flush_refusals().await;
+        self.flush_issuances().await;
     }
 }

@@ -4,6 +4,7 @@
 //! made. Every verb that changes something answers after the change is durable; `now` is an argument; what is not there
 //! is `None`; a change names the revision it was made from.
 
+mod audit;
 pub mod redb;
 
 use std::collections::HashMap;
@@ -16,9 +17,11 @@ use crate::id::ClientId;
 use crate::secret::Environment;
 
 use super::model::{
-    Api, AuditHead, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Organization, Per, Project, Receipt,
-    ReceiptRecord, RefusalRecord, ReplayedAnswer, Revocation, Role, SecretUse,
+    Api, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Organization, Per, Project, Receipt,
+    ReceiptRecord, ReplayedAnswer, Revocation, Role, SecretUse,
 };
+
+pub use audit::{AuditReader, AuditStore, Cutoffs};
 
 /// What a store can fail with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -260,19 +263,6 @@ pub trait UsageStore: std::fmt::Debug + Send + Sync {
     ) -> Result<Option<ClientId>, StoreError>;
 }
 
-/// The audit chain and the ring of refusals.
-#[async_trait::async_trait]
-pub trait AuditStore: std::fmt::Debug + Send + Sync {
-    /// The end of the audit chain, and the records from `from` on, at most `limit`, as the bytes that were sealed.
-    async fn audit(&self, from: u64, limit: usize) -> Result<(AuditHead, Vec<Vec<u8>>), StoreError>;
-
-    /// Puts refusals into the ring, which keeps the newest `keep` of them.
-    async fn note_refusals(&self, refusals: Vec<RefusalRecord>, keep: u64) -> Result<(), StoreError>;
-
-    /// The refusals in the ring, the newest first, at most `limit`.
-    async fn refusals(&self, limit: usize) -> Result<Vec<RefusalRecord>, StoreError>;
-}
-
 /// Receipts of requests that are carried out once. The receipt itself comes with the change.
 #[async_trait::async_trait]
 pub trait ReceiptStore: std::fmt::Debug + Send + Sync {
@@ -283,10 +273,20 @@ pub trait ReceiptStore: std::fmt::Debug + Send + Sync {
     async fn note_answer(&self, receipt: Receipt, answer: ReplayedAnswer) -> Result<(), StoreError>;
 }
 
+/// What was told of what a review found.
+#[async_trait::async_trait]
+pub trait NoticeStore: std::fmt::Debug + Send + Sync {
+    /// When these were last told, as far as they were.
+    async fn told(&self, keys: Vec<String>) -> Result<HashMap<String, UnixTime>, StoreError>;
+
+    /// Notes that these were told at `now`, and forgets what was told before `past`.
+    async fn note_told(&self, keys: Vec<String>, now: UnixTime, past: UnixTime) -> Result<(), StoreError>;
+}
+
 /// The store: all of them, and what it keeps of itself.
 #[async_trait::async_trait]
 pub trait Store:
-    ClientStore + RegistryStore + KeyStore + RevocationStore + UsageStore + AuditStore + ReceiptStore
+    ClientStore + RegistryStore + KeyStore + RevocationStore + UsageStore + AuditStore + ReceiptStore + NoticeStore
 {
     /// A secret of this store's own, made with it: what cursors are signed with.
     async fn cursor_secret(&self) -> Result<Vec<u8>, StoreError>;

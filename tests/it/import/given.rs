@@ -7,7 +7,7 @@ use mintage::crypto::SlowHash;
 use mintage::crypto::entropy::SystemEntropy;
 use mintage::secret::{ClientSecret, Environment};
 use mintage::server::error::Error;
-use mintage::server::store::AuditStore;
+use mintage::server::store::AuditReader;
 use serde_json::{Value, json};
 
 use super::{CURRENT, HASHES, kept, secret, status, with_hash};

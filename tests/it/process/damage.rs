@@ -34,7 +34,10 @@ fn facts(place: &Place, server: Mintage) -> Facts {
     };
     let (clients, apis, keys) = (list("clients"), list("apis"), list("keys"));
     assert_eq!(server.stop("-TERM").code, Some(0));
-    Facts { clients, apis, keys, audit: audit(&place.store()) }
+    let mut audit = audit(&place.store());
+    // Each start after a crash says so, at a time of its own.
+    audit.retain(|record| record["action"] != "audit.gap");
+    Facts { clients, apis, keys, audit }
 }
 
 /// A stopped place with a store that is worth something, and what is in it. `crashed`: its server was not stopped but

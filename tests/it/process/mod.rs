@@ -3,6 +3,7 @@
 
 mod agent;
 mod apply;
+mod audit;
 mod backup;
 mod between;
 mod changes;
@@ -223,7 +224,7 @@ fn speak(mut stream: impl Read + Write, head: &str, body: &str) -> io::Result<(u
 /// The audit records of a store that no server has, once their chain is found whole.
 pub fn audit(store: &Path) -> Vec<Value> {
     use base64::Engine;
-    use mintage::server::store::AuditStore;
+    use mintage::server::store::AuditReader;
     use mintage::server::store::redb::{OpenError, RedbStore};
     // Opening silences the process's panic hook for a moment, and two at once would silence it for good.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

@@ -1,11 +1,16 @@
-//! The audit chain, and the ring of refusals.
+//! The audit chain, and the ring of refusals: what is written.
 
 use redb::{ReadableTable, WriteTransaction};
+use serde_json::Value;
 
-use crate::server::model::{AuditHead, Change, RefusalRecord};
-use crate::server::store::{AuditStore, StoreError};
+use crate::clock::UnixTime;
+use crate::server::model::{AuditHead, Change, Gap, RecordFacts, RefusalRecord, Segment};
+use crate::server::store::{AuditStore, Cutoffs, StoreError};
 
-use super::tables::{AUDIT, AUDIT_HEAD, META, REFUSALS, decode, encode};
+use super::prune::prune;
+use super::tables::{
+    AUDIT, AUDIT_HEAD, AUDIT_KEYS, CLEAN_STOP, ISSUANCES, LAST_SEGMENT, META, REFUSALS, decode, encode,
+};
 use super::{RedbStore, receipts, unavailable};
 
 /// Puts a change behind the end of the audit chain.
@@ -19,7 +24,7 @@ pub(super) fn seal(transaction: &WriteTransaction, change: &Change) -> Result<()
     receipts::note(transaction, change)
 }
 
-fn audit_head(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<AuditHead, StoreError> {
+pub(super) fn audit_head(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<AuditHead, StoreError> {
     let bytes = meta
         .get(AUDIT_HEAD)
         .map_err(unavailable)?
@@ -27,23 +32,15 @@ fn audit_head(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<
     decode("the audit chain", bytes.value())
 }
 
+/// The moment of the last record in the chain; none where there is none, or none that can be read.
+fn last_moment(transaction: &WriteTransaction) -> Result<Option<UnixTime>, StoreError> {
+    let audit = transaction.open_table(AUDIT).map_err(unavailable)?;
+    let last = audit.last().map_err(unavailable)?;
+    Ok(last.and_then(|(_, bytes)| RecordFacts::read(bytes.value())).map(|facts| facts.at))
+}
+
 #[async_trait::async_trait]
 impl AuditStore for RedbStore {
-    async fn audit(&self, from: u64, limit: usize) -> Result<(AuditHead, Vec<Vec<u8>>), StoreError> {
-        self.read(move |transaction| {
-            let head = audit_head(&transaction.open_table(META).map_err(unavailable)?)?;
-            let audit = transaction.open_table(AUDIT).map_err(unavailable)?;
-            let records = audit
-                .range(from..)
-                .map_err(unavailable)?
-                .take(limit)
-                .map(|entry| Ok(entry.map_err(unavailable)?.1.value().to_vec()))
-                .collect::<Result<_, _>>()?;
-            Ok((head, records))
-        })
-        .await
-    }
-
     async fn note_refusals(&self, refusals: Vec<RefusalRecord>, keep: u64) -> Result<(), StoreError> {
         self.writer
             .write(move |transaction| {
@@ -70,4 +67,74 @@ impl AuditStore for RedbStore {
         })
         .await
     }
+
+    async fn add_segment(&self, segment: Option<Segment>, gap: Gap, at: UnixTime) -> Result<(), StoreError> {
+        self.writer
+            .write(move |transaction| {
+                if let Some(segment) = &segment {
+                    let number = next_segment(transaction)?;
+                    let mut segments = transaction.open_table(ISSUANCES).map_err(unavailable)?;
+                    segments.insert(number, segment.bytes.as_slice()).map_err(unavailable)?;
+                    drop(segments);
+                    seal(transaction, &segment.change(number, at))?;
+                }
+                if !gap.is_empty() {
+                    seal(transaction, &gap.change(at))?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn prune_audit(&self, cutoffs: Cutoffs, limit: usize, at: UnixTime) -> Result<usize, StoreError> {
+        self.writer.write(move |transaction| prune(transaction, cutoffs, limit, at)).await
+    }
+
+    async fn keep_audit_key(&self, kid: String, jwk: Value) -> Result<(), StoreError> {
+        self.writer
+            .write(move |transaction| {
+                let mut keys = transaction.open_table(AUDIT_KEYS).map_err(unavailable)?;
+                keys.insert(kid.as_str(), encode(&jwk)?.as_slice()).map_err(unavailable)?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn begin_run(&self, at: UnixTime) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |transaction| {
+                let was_ended = {
+                    let mut meta = transaction.open_table(META).map_err(unavailable)?;
+                    meta.remove(CLEAN_STOP).map_err(unavailable)?.is_some()
+                };
+                if !was_ended {
+                    let from = last_moment(transaction)?.unwrap_or(at);
+                    seal(transaction, &Gap::of_a_crash(from, at))?;
+                }
+                Ok(!was_ended)
+            })
+            .await
+    }
+
+    async fn end_run(&self) -> Result<(), StoreError> {
+        self.writer
+            .write(|transaction| {
+                let mut meta = transaction.open_table(META).map_err(unavailable)?;
+                meta.insert(CLEAN_STOP, encode(&true)?.as_slice()).map_err(unavailable)?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// The number of the next segment. A number is never given twice: not after all segments were pruned, either.
+fn next_segment(transaction: &WriteTransaction) -> Result<u64, StoreError> {
+    let mut meta = transaction.open_table(META).map_err(unavailable)?;
+    let last: u64 = match meta.get(LAST_SEGMENT).map_err(unavailable)? {
+        Some(bytes) => decode("the last segment", bytes.value())?,
+        None => 0,
+    };
+    let next = last.saturating_add(1);
+    meta.insert(LAST_SEGMENT, encode(&next)?.as_slice()).map_err(unavailable)?;
+    Ok(next)
 }

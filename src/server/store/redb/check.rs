@@ -127,3 +127,18 @@ pub(super) fn look_over<T>(file: File, read: impl FnOnce(&Database) -> T) -> Res
     let mut database = Database::builder().create_with_backend(overlay)?;
     Ok(if database.check_integrity()? { Some(read(&database)) } else { None })
 }
+
+/// Where redb's header has its flags, and the one that asks for a repair.
+const FLAGS: u64 = 9;
+const NEEDS_REPAIR: u8 = 2;
+
+/// Opens `file` as it is, damaged or not: nothing is checked, repaired or written. After a crash as well: every commit
+/// is whole before it counts, so that the newest state is a state without any repair.
+pub(super) fn open_as_it_is(file: File) -> Result<Database, DatabaseError> {
+    let storage = |error: io::Error| DatabaseError::Storage(error.into());
+    let overlay = Overlay::new(file).map_err(storage)?;
+    let mut flags = [0];
+    overlay.read(FLAGS, &mut flags).map_err(storage)?;
+    overlay.write(FLAGS, &flags.map(|flags| flags & !NEEDS_REPAIR)).map_err(storage)?;
+    Database::builder().create_with_backend(overlay)
+}

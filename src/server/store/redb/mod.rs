@@ -2,6 +2,8 @@
 
 mod apis;
 mod audit;
+mod audit_file;
+mod audit_reads;
 mod backup;
 mod check;
 mod clients;
@@ -11,7 +13,9 @@ mod index;
 mod inspect;
 mod keys;
 mod meta;
+mod notices;
 mod open;
+mod prune;
 mod receipts;
 mod registry;
 mod revocations;
@@ -34,6 +38,7 @@ use tokio::sync::Semaphore;
 use super::StoreError;
 use writer::Writer;
 
+pub use audit_file::AuditFile;
 pub use backup::{dump, examine, examine_file, lock};
 pub use copy::build;
 pub use inspect::Report;
@@ -46,6 +51,8 @@ const MAX_READS: usize = 32;
 
 /// A read that takes longer is given up: the disk hangs.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same of a read of everything.
+const LONG_READ: Duration = Duration::from_secs(600);
 
 /// The database, or none while it is being opened again after a failed write.
 type Shared = Arc<RwLock<Option<Database>>>;
@@ -78,6 +85,14 @@ impl RedbStore {
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.read_within(READ_TIMEOUT, read).await
+    }
+
+    async fn read_within<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| reopening())?;
         let database = Arc::clone(&self.database);
         let work = move || {
@@ -89,7 +104,7 @@ impl RedbStore {
             answering_panics(|| read(&transaction))
                 .unwrap_or_else(|| Err(StoreError::Corrupt("a page could not be read".to_owned())))
         };
-        match tokio::time::timeout(READ_TIMEOUT, tokio::task::spawn_blocking(work)).await {
+        match tokio::time::timeout(patience, tokio::task::spawn_blocking(work)).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(StoreError::Unavailable("the read was broken off".to_owned())),
             Err(_) => Err(StoreError::Unavailable("the disk does not answer".to_owned())),

@@ -17,8 +17,8 @@ use super::tables::{AUDIT_HEAD, CURSOR_SECRET, META, SCHEMA, decode, encode};
 use super::{answering_panics, builder, check, schema, unavailable};
 
 /// How often a store that seems to be in use is tried again, and how long apart.
-const MAX_TRIES: u32 = 10;
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const MAX_TRIES: u32 = 10;
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a store cannot be opened. A store that is there is never replaced.
 #[derive(Debug, thiserror::Error)]
@@ -219,6 +219,7 @@ fn initialize(database: &Database, seed: [u8; 32], now: UnixTime) -> Result<(), 
     }
     schema::make_tables(&transaction)?;
     schema::make_defaults(&transaction, now)?;
+    schema::begin_issuances(&transaction)?;
     transaction.commit().map_err(unavailable)
 }
 

@@ -7,8 +7,9 @@ use crate::server::model::{DEFAULT, Organization, Project, SCHEMA_VERSION};
 use crate::server::store::StoreError;
 
 use super::tables::{
-    APIS, AUDIT, CLIENT_INDEX, CLIENT_USES, CLIENTS, KEYS, META, ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS,
-    REFUSALS, REVOCATIONS, ROLES, SCHEMA, SCOPES, SECRET_USES, USAGE, decode, encode,
+    APIS, AUDIT, AUDIT_KEYS, CLEAN_STOP, CLIENT_INDEX, CLIENT_USES, CLIENTS, ISSUANCES, KEYS, META, NOTICES,
+    ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS, REFUSALS, REVOCATIONS, ROLES, SCHEMA, SCOPES, SECRET_USES, USAGE,
+    decode, encode,
 };
 use super::{index, unavailable};
 
@@ -29,9 +30,12 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), StoreErr
     transaction.open_table(SCOPES).map_err(unavailable)?;
     transaction.open_table(KEYS).map_err(unavailable)?;
     transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+    transaction.open_table(NOTICES).map_err(unavailable)?;
     transaction.open_table(RECEIPTS).map_err(unavailable)?;
     transaction.open_table(RECEIPT_ENDS).map_err(unavailable)?;
     transaction.open_table(AUDIT).map_err(unavailable)?;
+    transaction.open_table(AUDIT_KEYS).map_err(unavailable)?;
+    transaction.open_table(ISSUANCES).map_err(unavailable)?;
     transaction.open_table(REFUSALS).map_err(unavailable)?;
     Ok(())
 }
@@ -60,6 +64,13 @@ pub(super) fn make_defaults(transaction: &WriteTransaction, now: UnixTime) -> Re
     Ok(())
 }
 
+/// A store that had no issuances has lost none, so that its last run counts as ended.
+pub(super) fn begin_issuances(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let mut meta = transaction.open_table(META).map_err(unavailable)?;
+    meta.insert(CLEAN_STOP, encode(&true)?.as_slice()).map_err(unavailable)?;
+    Ok(())
+}
+
 /// Brings a store of schema `found` to this one.
 pub(super) fn upgrade(transaction: &WriteTransaction, found: u32) -> Result<(), StoreError> {
     make_tables(transaction)?;
@@ -72,6 +83,7 @@ pub(super) fn upgrade(transaction: &WriteTransaction, found: u32) -> Result<(), 
         };
         make_defaults(transaction, made.map_or(UnixTime::from_seconds(0), |project| project.created_at))?;
         index::build(transaction)?;
+        begin_issuances(transaction)?;
     }
     let mut meta = transaction.open_table(META).map_err(unavailable)?;
     meta.insert(SCHEMA, encode(&SCHEMA_VERSION)?.as_slice()).map_err(unavailable)?;

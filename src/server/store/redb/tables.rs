@@ -14,6 +14,8 @@ pub(super) const CLIENT_INDEX: TableDefinition<'_, (&str, &str, &str), ()> = Tab
 pub(super) const ORGANIZATIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("organizations");
 /// By organization and name.
 pub(super) const ROLES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("roles");
+/// By what was found: when it was told.
+pub(super) const NOTICES: TableDefinition<'_, &str, i64> = TableDefinition::new("notices");
 /// By the name of the request that was carried out.
 pub(super) const RECEIPTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("receipts");
 /// By the moment until which a receipt is kept, and its name.
@@ -39,6 +41,11 @@ pub(super) const REVOCATIONS: TableDefinition<'_, (&str, &str), i64> = TableDefi
 /// By sequence number, from 1; the exact bytes that were sealed.
 pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
 
+/// The segments of issuances, by number, from 1; the exact bytes whose hash is in the chain.
+pub(super) const ISSUANCES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("issuances");
+/// The public keys that have signed heads, by `kid`. They stay when the keys are long gone.
+pub(super) const AUDIT_KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("audit_keys");
+
 /// By number, from 0; a ring of the newest.
 pub(super) const REFUSALS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("refusals");
 
@@ -46,6 +53,12 @@ pub(super) const REFUSALS: TableDefinition<'_, u64, &[u8]> = TableDefinition::ne
 pub(super) const SCHEMA: &str = "schema";
 /// In [`META`]: the end of the audit chain.
 pub(super) const AUDIT_HEAD: &str = "audit_head";
+/// In [`META`]: the last record that was pruned.
+pub(super) const AUDIT_CHECKPOINT: &str = "audit_checkpoint";
+/// In [`META`]: the number of the last segment of issuances.
+pub(super) const LAST_SEGMENT: &str = "last_segment";
+/// In [`META`]: there while nobody runs on the store, unless the last run broke off.
+pub(super) const CLEAN_STOP: &str = "clean_stop";
 /// In [`META`]: the revision of the key records.
 pub(super) const KEYS_REVISION: &str = "keys_revision";
 /// In [`META`]: what cursors are signed with.

@@ -1,0 +1,188 @@
+//! The review: what of clients and their secrets an operator should look at.
+//!
+//! Secrets that end unannounced take services down; clients and scopes that nobody uses are what an attacker would. A
+//! review reads clients page by page, and holds up nobody.
+
+use crate::api::{self, ClientStatus, Finding, FindingKind};
+use crate::clock::{Rfc3339, UnixTime};
+use crate::server::error::Error;
+use crate::server::model::{Client, ClientUses};
+use crate::server::store::ClientSearch;
+
+use super::cursor::PageRequest;
+use super::projects::SecretRules;
+use super::{Caller, Service};
+
+const DAY: u64 = 24 * 3600;
+
+/// When something counts as ending or unused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReviewSettings {
+    /// How long before its end a secret is about to end, in seconds; what the policy of its project says, if left out.
+    pub expiring_within: Option<u64>,
+    /// How long a client or scope is not used before that is worth a look, in seconds.
+    pub unused_for: u64,
+    /// How long a client is there before its never having been used is, in seconds.
+    pub never_used_for: u64,
+}
+
+impl Default for ReviewSettings {
+    fn default() -> Self {
+        Self { expiring_within: None, unused_for: 90 * DAY, never_used_for: 7 * DAY }
+    }
+}
+
+/// What a review of one client finds.
+struct Look<'a> {
+    client: &'a Client,
+    uses: &'a ClientUses,
+    rules: SecretRules,
+    settings: ReviewSettings,
+    now: UnixTime,
+}
+
+impl Look<'_> {
+    fn finding(&self, kind: FindingKind, detail: String) -> Finding {
+        Finding {
+            kind,
+            client_id: self.client.client_id.to_string(),
+            name: self.client.name.clone(),
+            owner: self.client.owner.clone(),
+            organization: self.client.organization.clone(),
+            project: self.client.project.clone(),
+            secret_id: None,
+            scope: None,
+            expires_at: None,
+            last_used_at: self.uses.used_at.map(Rfc3339),
+            detail,
+        }
+    }
+
+    fn is_older(&self, at: UnixTime, seconds: u64) -> bool {
+        at <= self.now && self.now.since(at).as_secs() >= seconds
+    }
+
+    fn secrets(&self, findings: &mut Vec<Finding>) {
+        let id = &self.client.client_id;
+        let live: Vec<_> = self.client.secrets.iter().filter(|secret| secret.is_live(self.now)).collect();
+        let last_end = self.client.secrets.iter().filter_map(|secret| secret.expires_at).max();
+        if let (true, Some(end)) = (live.is_empty(), last_end) {
+            let detail =
+                format!("it gets no tokens any more: give it a secret (mintage client rotate {id}), or delete it");
+            findings
+                .push(Finding { expires_at: Some(Rfc3339(end)), ..self.finding(FindingKind::SecretsExpired, detail) });
+        }
+        let within = self.settings.expiring_within.unwrap_or(self.rules.warn_before);
+        // A secret that another one outlives is on its way out as it was meant to be.
+        let outlived = |end: UnixTime| live.iter().any(|other| other.expires_at.is_none_or(|longer| longer > end));
+        for secret in &live {
+            let Some(end) = secret.expires_at else { continue };
+            if end.since(self.now).as_secs() <= within && !outlived(end) {
+                let detail =
+                    format!("give the client a new secret before then (mintage client rotate {id} --overlap 24h)");
+                findings.push(Finding {
+                    secret_id: Some(secret.id.clone()),
+                    expires_at: Some(Rfc3339(end)),
+                    ..self.finding(FindingKind::SecretExpiring, detail)
+                });
+            }
+        }
+        let Some(most) = self.rules.max_ttl else { return };
+        for secret in &live {
+            let beyond = secret.expires_at.is_none_or(|end| end.since(secret.created_at).as_secs() > most);
+            if beyond {
+                let detail = format!(
+                    "new secrets of this project live {most} seconds at most, and this one was made before that was so: \
+                     rotate it (mintage client rotate {id} --overlap 24h)"
+                );
+                findings.push(Finding {
+                    secret_id: Some(secret.id.clone()),
+                    expires_at: secret.expires_at.map(Rfc3339),
+                    ..self.finding(FindingKind::SecretBeyondPolicy, detail)
+                });
+            }
+        }
+    }
+
+    fn uses(&self, findings: &mut Vec<Finding>) {
+        let id = &self.client.client_id;
+        let Some(used_at) = self.uses.used_at else {
+            if self.is_older(self.client.created_at, self.settings.never_used_for) {
+                let detail = format!("if nobody is about to use it, delete it (mintage client delete {id})");
+                findings.push(self.finding(FindingKind::ClientNeverUsed, detail));
+            }
+            return;
+        };
+        if self.is_older(used_at, self.settings.unused_for) {
+            let detail = format!("if nobody misses it, disable it (mintage client disable {id}), and later delete it");
+            findings.push(self.finding(FindingKind::ClientUnused, detail));
+            return;
+        }
+        for scope in self.client.scopes.iter() {
+            let last = self.uses.scopes.get(scope.as_str()).copied();
+            // Nothing is known of when it was granted: as long as the client is younger, it may have come today.
+            if self.is_older(last.unwrap_or(self.client.created_at), self.settings.unused_for) {
+                let detail =
+                    format!("take it away if it is not needed (mintage client update {id} --remove-scope {scope})");
+                findings.push(Finding {
+                    scope: Some(scope.to_string()),
+                    last_used_at: last.map(Rfc3339),
+                    ..self.finding(FindingKind::ScopeUnused, detail)
+                });
+            }
+        }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        // Who is kept from authenticating needs neither secret nor use.
+        if self.client.status == ClientStatus::Active {
+            self.secrets(&mut findings);
+            self.uses(&mut findings);
+        }
+        findings
+    }
+}
+
+impl Service {
+    /// A page of what is worth a look: that of as many clients as the limit says. It can be empty, and yet not the last.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] for a bad limit or cursor, or what the store says.
+    pub async fn review(
+        &self,
+        settings: ReviewSettings,
+        page: &PageRequest,
+        caller: &Caller,
+    ) -> Result<api::Page<Finding>, Error> {
+        let list = format!("review {settings:?}");
+        let (after, limit) = self.cursors.start(&list, page)?;
+        let bounds = caller.bounds();
+        let search = ClientSearch {
+            organization: bounds.as_ref().map(|bounds| bounds.organization.clone()),
+            project: bounds.and_then(|bounds| bounds.project),
+            after,
+            limit,
+            ..ClientSearch::default()
+        };
+        let (items, next) = self.look_at(search, settings).await?;
+        Ok(api::Page { items, next_cursor: next.map(|next| self.cursors.seal(&list, &next)) })
+    }
+
+    /// What is worth a look of the clients that `search` finds, and where the next come from.
+    pub(super) async fn look_at(
+        &self,
+        search: ClientSearch,
+        settings: ReviewSettings,
+    ) -> Result<(Vec<Finding>, Option<String>), Error> {
+        let found = self.store.find_clients(search).await?;
+        let ids = found.clients.iter().map(|client| client.client_id.clone()).collect();
+        let uses = self.uses_of(ids).await?;
+        let (now, none) = (self.clock.now(), ClientUses::default());
+        let findings = found.clients.iter().flat_map(|client| {
+            let uses = uses.get(&client.client_id).unwrap_or(&none);
+            Look { client, uses, rules: self.secret_rules(&client.place()), settings, now }.findings()
+        });
+        Ok((findings.collect(), found.next))
+    }
+}
