@@ -77,7 +77,7 @@ pub(super) async fn token(global: &Global, arguments: Token) -> Result<ExitCode,
         from: arguments.from,
         at: arguments.at,
     };
-    let explained: Explanation = Admin::connect(global)?.post("tokens/explain", &request).await?;
+    let explained: Explanation = Admin::local(global)?.post("tokens/explain", &request).await?;
     if global.json {
         output::json(&explained)?;
     } else {
@@ -98,7 +98,7 @@ pub(super) async fn token(global: &Global, arguments: Token) -> Result<ExitCode,
 /// What became of a refused request.
 pub(super) async fn request(global: &Global, arguments: &Request) -> Result<ExitCode, Failure> {
     let path = format!("refusals/{}", segment(&arguments.request_id));
-    let refusal: Refusal = Admin::connect(global)?.get(&path).await?;
+    let refusal: Refusal = Admin::local(global)?.get(&path).await?;
     if global.json {
         output::json(&refusal)?;
         return Ok(ExitCode::SUCCESS);

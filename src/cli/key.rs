@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::api::{Key, KeyState, Page, RotateKeys, Rotation};
 
 use super::admin::{Admin, segment};
-use super::{Failure, Global, output};
+use super::{Failure, Global, output, times};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -68,17 +68,17 @@ fn show(global: &Global, page: Page<Key>) -> Result<(), Failure> {
 }
 
 fn table(keys: &[Key]) -> String {
+    let now = times::now();
     let rows: Vec<_> = keys
         .iter()
         .map(|key| {
-            let time = |at: Option<crate::clock::Rfc3339>| output::or_dash(at.map(|at| at.0.to_string()));
             [
                 key.kid.clone(),
                 key.algorithm.clone(),
                 key.state.as_str().to_owned(),
-                key.created_at.0.to_string(),
-                time(key.activates_at),
-                time(key.retires_at),
+                times::relative(key.created_at.0, now),
+                times::relative_or(key.activates_at, now, "-"),
+                times::relative_or(key.retires_at, now, "-"),
             ]
         })
         .collect();

@@ -1,24 +1,32 @@
 //! The command line: one file a command.
 //!
 //! Responsible for: arguments, what is printed, exit codes (0 done, 1 failed, 2 wrong usage, of a token request also 3
-//! refused and 4 not now). Never: deciding; it asks the server over the admin socket, and a token endpoint through `client`.
+//! refused and 4 not now). Never: deciding; it asks the server over the admin socket, or over its public listener with a
+//! token that `client` fetches.
 
 mod admin;
 mod agent;
 mod api;
+mod apply;
 mod audit;
 mod bulk;
 mod client;
 mod config;
+mod confirm;
 mod edit;
 mod explain;
 mod import;
 mod inspect;
 mod key;
+mod organization;
 mod output;
+mod policy;
+mod project;
+mod role;
 mod serve;
 mod source;
 mod store;
+mod times;
 mod token;
 
 use std::path::PathBuf;
@@ -103,6 +111,13 @@ struct Global {
     /// The admin socket (admin.socket of the configuration)
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Administer the server of this issuer, from anywhere, with a client's credentials; MINTAGE_URL names one, too
+    #[arg(long, global = true, value_name = "ISSUER")]
+    url: Option<String>,
+    /// With --url: read the credentials from FILE, as `mintage client create --save` writes it; MINTAGE_CLIENT_ID and
+    /// MINTAGE_CLIENT_SECRET unless set
+    #[arg(long, global = true, value_name = "FILE")]
+    credentials: Option<PathBuf>,
 }
 
 impl Global {
@@ -120,6 +135,17 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
+    /// Make and change organizations, which hold projects
+    #[command(subcommand)]
+    Organization(organization::Command),
+    /// Make and change projects, which hold clients
+    #[command(subcommand)]
+    Project(project::Command),
+    /// Define and change roles: named sets of scopes that clients hold
+    #[command(subcommand)]
+    Role(role::Command),
+    /// Make what is registered what a file says: shows a plan, then does it; what the file does not name stays
+    Apply(apply::Arguments),
     /// Register and change APIs (resource servers) and the scopes they define
     #[command(subcommand)]
     Api(api::Command),
@@ -180,6 +206,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         None => serve::run(global, cli.serve).await,
         Some(Command::Serve(arguments)) => serve::run(global, arguments).await,
         Some(Command::Config(command)) => config::run(global, &command),
+        Some(Command::Organization(command)) => organization::run(global, command).await,
+        Some(Command::Project(command)) => project::run(global, command).await,
+        Some(Command::Role(command)) => role::run(global, command).await,
+        Some(Command::Apply(arguments)) => apply::run(global, arguments).await,
         Some(Command::Api(command)) => api::run(global, command).await,
         Some(Command::Client(command)) => client::run(global, command).await,
         Some(Command::Import(command)) => import::run(global, command).await,

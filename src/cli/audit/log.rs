@@ -54,6 +54,9 @@ impl Log {
         if let Some(url) = store {
             return AuditFile::open(&path_of(url)?).map(Self::File).map_err(Failure::new);
         }
+        if Admin::is_remote(global) {
+            return Admin::connect(global).map(Self::Server);
+        }
         let config = global.load(Overrides::default())?;
         if !nobody_listens(&config.admin.socket) {
             return Admin::connect(global).map(Self::Server);

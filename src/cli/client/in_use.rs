@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::api::{Client, Secret, UNUSED_FOR};
+use crate::cli::times::ago;
 use crate::clock::UnixTime;
 
 /// How long ago a use is no longer recent.
@@ -49,19 +50,6 @@ fn line(secret: &Secret, newest: &Secret, now: UnixTime) -> String {
     let from = secret.last_used_from.as_ref().map_or_else(String::new, |from| format!(" from {from}"));
     let used = if is_recent(at.0, now) { "is still in use: last used" } else { "was last used" };
     format!("{id} {used} {}{from}, after {new} was made", ago(now.since(at.0)))
-}
-
-/// How long ago, in the largest unit of which it is at least one.
-fn ago(span: Duration) -> String {
-    let seconds = span.as_secs();
-    for (unit, length) in [("day", 24 * 3600), ("hour", 3600), ("minute", 60), ("second", 1)] {
-        match seconds / length {
-            0 => {}
-            1 => return format!("1 {unit} ago"),
-            count => return format!("{count} {unit}s ago"),
-        }
-    }
-    "just now".to_owned()
 }
 
 #[cfg(test)]

@@ -1,33 +1,34 @@
 //! `mintage client create|import|export|list|show|usage|review|update|rotate|withdraw|revoke|enable|disable|delete`
 
+pub(super) mod create;
 mod import;
 mod in_use;
+mod list;
 mod review;
 mod rotate;
-mod save;
+pub(super) mod save;
+mod show;
 mod update;
 mod usage;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::api::{Client, ClientPatch, ClientStatus, NewClient, Page};
-use crate::clock::{Clock, SystemClock};
+use crate::api::{Client, ClientPatch, ClientStatus};
 use crate::secret::Environment;
-use crate::server::config::Span;
 
 use crate::cli::admin::{Admin, segment};
-use crate::cli::{Failure, Global, output};
+use crate::cli::confirm::{self, Deletion};
+use crate::cli::{Failure, Global, output, times};
 
-use save::{Saving, keep};
+use show::show;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Register a client; its secret is shown once
-    Create(Create),
+    Create(create::Create),
     /// Register the clients of a file
     Import(import::Import),
     /// Write all clients, one a line, as JSON Lines; no secret is in it
@@ -35,8 +36,8 @@ pub(super) enum Command {
         /// Where to; to stdout unless set. A file that is there is replaced
         file: Option<PathBuf>,
     },
-    /// List all clients
-    List,
+    /// List clients: all, or those that every filter lets through
+    List(list::Filter),
     /// Show a client: its scopes, its allowlist, its secrets and when they were last used
     Show {
         /// Its client_id
@@ -80,44 +81,10 @@ pub(super) enum Command {
     Delete {
         /// Its client_id
         id: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Create {
-    /// What people call it
-    name: String,
-    /// A scope to grant, such as orders:read; as often as there are scopes
-    #[arg(long = "scope", value_name = "SCOPE")]
-    scopes: Vec<String>,
-    /// An address or CIDR it may come from, such as 10.0.0.0/8; as often as there are ranges; any unless set
-    #[arg(long = "allow-ip", value_name = "CIDR")]
-    allow_ip: Vec<String>,
-    /// live or test
-    #[arg(long, value_name = "ENVIRONMENT", default_value = "live", value_parser = environment)]
-    env: Environment,
-    /// Its client_id; made unless set
-    #[arg(long, value_name = "CLIENT_ID")]
-    id: Option<String>,
-    /// How long its tokens live at most, such as 10m
-    #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
-    token_ttl: Option<Span>,
-    /// How long its secret lives, such as 90d; for ever unless set
-    #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
-    secret_ttl: Option<Span>,
-    /// For people
-    #[arg(long, default_value = "")]
-    description: String,
-    /// Who answers for it
-    #[arg(long, default_value = "")]
-    owner: String,
-    /// For programs; as often as there are labels
-    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
-    labels: Vec<(String, String)>,
-    /// Write the credentials to FILE, for its owner alone, instead of showing the secret; a file that is there is left
-    /// alone
-    #[arg(long, value_name = "FILE")]
-    save: Option<PathBuf>,
 }
 
 pub(super) fn environment(text: &str) -> Result<Environment, &'static str> {
@@ -140,33 +107,14 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     let admin = Admin::connect(global)?;
     let path = |id: &str| format!("clients/{}", segment(id));
     match command {
-        Command::Create(create) => {
-            let saving = create.save.map(Saving::of_new_client).transpose()?;
-            let new = NewClient {
-                name: create.name,
-                client_id: create.id,
-                organization: None,
-                project: None,
-                roles: Vec::new(),
-                environment: create.env,
-                scopes: create.scopes,
-                ip_allowlist: create.allow_ip,
-                token_ttl: create.token_ttl.map(Span::as_secs),
-                secret_ttl: create.secret_ttl.map(Span::as_secs),
-                description: create.description,
-                owner: create.owner,
-                labels: create.labels.into_iter().collect::<BTreeMap<_, _>>(),
-                ..NewClient::default()
-            };
-            keep(global, admin.post("clients", &new).await?, saving)?;
-        }
+        Command::Create(create) => return create::run(global, &admin, create).await,
+        Command::List(filter) => list::run(global, &admin, filter).await?,
         Command::Import(import) => return import::run(global, &admin, import).await,
         Command::Export { file } => import::export(&admin, file.as_deref()).await?,
-        Command::List => list(global, admin.list("clients").await?)?,
         Command::Show { id } => {
             let client = admin.get(&path(&id)).await?;
-            show(global, &client)?;
-            let lines = in_use::lines(&client, SystemClock.now());
+            show::in_full(global, &client)?;
+            let lines = in_use::lines(&client, times::now());
             if !global.json && !lines.is_empty() {
                 output::line(&format!("\n{}", lines.join("\n")))?;
             }
@@ -206,85 +154,14 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
             show(global, &admin.patch(&path(&id), &status(ClientStatus::Disabled)).await?)?;
             output::note(CUT_OFF);
         }
-        Command::Delete { id } => {
-            admin.delete::<()>(&path(&id)).await?;
-            if global.json {
-                output::json(&json!({ "client_id": id, "deleted": true }))?;
-            } else {
-                output::line(&format!("{id} is deleted, and every token it held is cut off"))?;
-            }
+        Command::Delete { id, yes } => {
+            let path = &path(&id);
+            let json = json!({ "client_id": id, "deleted": true });
+            let what = format!("the client {id}");
+            confirm::delete(global, &admin, Deletion { path, what, cuts_off: true, json, yes }).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn list(global: &Global, items: Vec<Client>) -> Result<(), Failure> {
-    if global.json {
-        return output::json(&Page { items, next_cursor: None });
-    }
-    let rows: Vec<_> = items
-        .iter()
-        .map(|client| {
-            [
-                client.client_id.clone(),
-                client.name.clone(),
-                client.environment.to_string(),
-                client.status.as_str().to_owned(),
-                client.secrets.len().to_string(),
-                output::or_dash(client.scopes.join(" ")),
-            ]
-        })
-        .collect();
-    output::print(&output::table(["CLIENT_ID", "NAME", "ENV", "STATUS", "SECRETS", "SCOPES"], &rows))
-}
-
-fn show(global: &Global, client: &Client) -> Result<(), Failure> {
-    if global.json {
-        return output::json(client);
-    }
-    let mut fields = vec![("client_id", client.client_id.clone())];
-    if let Some(secret) = &client.client_secret {
-        fields.push(("client_secret", secret.clone()));
-    }
-    fields.extend([
-        ("name", client.name.clone()),
-        ("project", format!("{}/{}", client.organization, client.project)),
-        ("environment", client.environment.to_string()),
-        ("status", client.status.as_str().to_owned()),
-        ("scopes", output::or_dash(client.scopes.join(" "))),
-        ("ip_allowlist", output::or_dash(client.ip_allowlist.join(" "))),
-        ("token_ttl", output::or_dash(client.token_ttl.map(|ttl| Span::from_secs(ttl).to_string()))),
-    ]);
-    for (name, value) in [("description", &client.description), ("owner", &client.owner)] {
-        if !value.is_empty() {
-            fields.push((name, value.clone()));
-        }
-    }
-    if !client.labels.is_empty() {
-        let labels: Vec<_> = client.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        fields.push(("labels", labels.join(" ")));
-    }
-    fields.push(("created_at", client.created_at.0.to_string()));
-    let rows: Vec<_> = client
-        .secrets
-        .iter()
-        .map(|secret| {
-            [
-                secret.id.clone(),
-                secret.prefix.clone(),
-                secret.created_at.0.to_string(),
-                secret.expires_at.map_or_else(|| "never".to_owned(), |at| at.0.to_string()),
-                secret.last_used_at.map_or_else(|| "never".to_owned(), |at| at.0.to_string()),
-                output::or_dash(secret.last_used_from.clone()),
-            ]
-        })
-        .collect();
-    let headings = ["SECRET", "PREFIX", "CREATED", "EXPIRES", "LAST USED", "FROM"];
-    output::print(&format!("{}\n{}", output::fields(&fields), output::table(headings, &rows)))?;
-    if client.client_secret.is_some() {
-        output::note("\nThe client_secret is shown this once, and cannot be had again: keep it now.");
-    }
-    Ok(())
 }
 
 fn status(status: ClientStatus) -> ClientPatch {

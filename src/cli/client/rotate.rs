@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::api::{Client, NewSecret, RetireSecrets, UNUSED_FOR};
-use crate::cli::admin::Admin;
+use crate::cli::admin::{Admin, segment};
 use crate::cli::{Failure, Global, output};
 use crate::server::config::Span;
 
@@ -47,7 +47,17 @@ pub(super) async fn run(global: &Global, admin: &Admin, path: &str, rotate: Rota
         secret_ttl: rotate.secret_ttl.map(Span::as_secs),
         ..NewSecret::default()
     };
-    keep(global, admin.post(&format!("{path}/secrets"), &new).await?, saving)
+    keep(global, rotated(admin, path, &new).await?, saving)
+}
+
+/// Gives the client at `path` a secret that is known. Where the first answer was lost, so was the secret, and the second
+/// has none: it is taken away, and another made.
+async fn rotated(admin: &Admin, path: &str, new: &NewSecret) -> Result<Client, Failure> {
+    let client: Client = admin.post(&format!("{path}/secrets"), new).await?;
+    let (None, Some(lost)) = (&client.client_secret, client.secrets.last()) else { return Ok(client) };
+    output::note("The connection broke when the secret was on its way; it is replaced by another.");
+    admin.delete::<Client>(&format!("{path}/secrets/{}", segment(&lost.id))).await?;
+    admin.post(&format!("{path}/secrets"), new).await
 }
 
 async fn finish(global: &Global, admin: &Admin, path: &str, rotate: &Rotate) -> Result<(), Failure> {

@@ -19,7 +19,7 @@ const MODE: u32 = 0o600;
 /// A credentials file that waits for its secret. It is begun before the secret is made, so that there is somewhere to
 /// put it; dropped, it leaves nothing.
 #[derive(Debug)]
-pub(super) struct Saving {
+pub(in crate::cli) struct Saving {
     unfinished: Unfinished,
     path: PathBuf,
     /// Whose file it takes the place of.
@@ -36,7 +36,7 @@ struct File<'a> {
 impl Saving {
     /// The file of a new client. It takes the place of nothing: what is there may be all that somebody has of another
     /// client's secret.
-    pub(super) fn of_new_client(path: PathBuf) -> Result<Self, Failure> {
+    pub(in crate::cli) fn of_new_client(path: PathBuf) -> Result<Self, Failure> {
         if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_dir()) {
             return Err(Failure::new(format!(
                 "{} is there already, and may have the secret of another client: name a new file",
@@ -65,7 +65,7 @@ impl Saving {
     }
 
     /// Puts the file in its place, with the client's secret in it.
-    fn finish(self, client: &Client) -> Result<(), Failure> {
+    pub(in crate::cli) fn finish(self, client: &Client) -> Result<(), Failure> {
         let secret = client.client_secret.as_deref().ok_or_else(|| Failure::new("the server sent no secret"))?;
         let file = File { client_id: &client.client_id, client_secret: secret };
         let mut bytes = Zeroizing::new(serde_json::to_vec(&file).map_err(Failure::new)?);

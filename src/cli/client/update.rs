@@ -34,6 +34,12 @@ struct Changes {
     /// A scope to take away, which cuts its tokens off; as often as there are scopes
     #[arg(long, value_name = "SCOPE")]
     remove_scope: Vec<String>,
+    /// A role to grant; as often as there are roles
+    #[arg(long, value_name = "ROLE")]
+    add_role: Vec<String>,
+    /// A role to take away, which cuts its tokens off; as often as there are roles
+    #[arg(long, value_name = "ROLE")]
+    remove_role: Vec<String>,
     /// An address or CIDR it may come from too; the first one shuts all others out, which cuts its tokens off
     #[arg(long, value_name = "CIDR")]
     allow_ip: Vec<String>,
@@ -66,10 +72,8 @@ struct Changes {
 /// Changes the client at `path`. Where the change was one that cuts tokens off, the second value says what became of
 /// them.
 pub(super) async fn run(admin: &Admin, path: &str, update: Update) -> Result<(Client, Option<&'static str>), Failure> {
-    let before: Client = admin.get(path).await?;
-    let patch = update.changes.patch(&before)?;
-    let query = if update.keep_tokens { "?keep_tokens=true" } else { "" };
-    let client: Client = admin.patch(&format!("{path}{query}"), &patch).await?;
+    let query = if update.keep_tokens { "keep_tokens=true" } else { "" };
+    let (before, client) = admin.change(path, query, |client| update.changes.patch(client)).await?;
     let note = is_narrower(&client, &before).then_some(match update.keep_tokens {
         false => super::CUT_OFF,
         true => "\nThe tokens that it holds are kept: until they expire they say what they said.",
@@ -84,39 +88,48 @@ fn is_narrower(client: &Client, before: &Client) -> bool {
         (Ok(now), Ok(then)) => !now.admits_all_of(&then),
         _ => false,
     };
-    addresses || before.scopes.iter().any(|scope| !client.scopes.contains(scope))
+    let left = scopes(client);
+    addresses || scopes(before).iter().any(|scope| !left.contains(scope))
+}
+
+/// All that it may ask for: by what it was granted itself, and by its roles.
+fn scopes(client: &Client) -> Vec<&str> {
+    match &client.effective_scopes {
+        Some(effective) => effective.iter().map(|one| one.scope.as_str()).collect(),
+        None => client.scopes.iter().map(String::as_str).collect(),
+    }
 }
 
 impl Changes {
     /// The merge patch that makes of `client` what is asked for. Lists are sent whole.
-    fn patch(self, client: &Client) -> Result<ClientPatch, Failure> {
+    fn patch(&self, client: &Client) -> Result<ClientPatch, Failure> {
         let ip_allowlist = if self.any_ip {
             Some(Vec::new())
         } else if self.allow_ip.is_empty() && self.disallow_ip.is_empty() {
             None
         } else {
-            Some(allowlist(&client.ip_allowlist, self.allow_ip, &self.disallow_ip)?)
+            Some(allowlist(&client.ip_allowlist, self.allow_ip.clone(), &self.disallow_ip)?)
         };
-        let labels = self.labels.into_iter().map(|(name, value)| (name, Some(value)));
+        let labels = self.labels.iter().cloned().map(|(name, value)| (name, Some(value)));
         let mut labels: BTreeMap<_, _> = labels.collect();
-        for name in self.remove_label {
-            if !client.labels.contains_key(&name) {
-                return Err(missing("label", &name, client.labels.keys()));
+        for name in &self.remove_label {
+            if !client.labels.contains_key(name) {
+                return Err(missing("label", name, client.labels.keys(), "taken away"));
             }
-            labels.insert(name, None);
+            labels.insert(name.clone(), None);
         }
         Ok(ClientPatch {
-            roles: None,
-            name: self.name,
+            name: self.name.clone(),
             status: None,
-            scopes: edited("scope", &client.scopes, self.add_scope, &self.remove_scope)?,
+            scopes: edited("scope", &client.scopes, self.add_scope.clone(), &self.remove_scope)?,
+            roles: edited("role", &client.roles, self.add_role.clone(), &self.remove_role)?,
             ip_allowlist,
             token_ttl: match self.token_ttl {
                 Some(ttl) => Some(Some(ttl.as_secs())),
                 None => self.no_token_ttl.then_some(None),
             },
-            description: self.description.map(Some),
-            owner: self.owner.map(Some),
+            description: self.description.clone().map(Some),
+            owner: self.owner.clone().map(Some),
             labels: (!labels.is_empty()).then_some(Some(labels)),
         })
     }

@@ -26,7 +26,7 @@ const WAITING: usize = 4;
 type Piece = io::Result<Vec<u8>>;
 
 pub(super) async fn run(global: &Global, file: PathBuf) -> Result<ExitCode, Failure> {
-    let admin = Admin::connect(global)?;
+    let admin = Admin::local(global)?;
     if std::fs::symlink_metadata(&file).is_ok() {
         return Err(there_already(&file));
     }

@@ -20,7 +20,7 @@ use super::{blocking, counts, faults, shown, unusable};
 
 pub(super) async fn run(global: &Global, file: PathBuf, replace: bool) -> Result<ExitCode, Failure> {
     let config = global.load(Overrides::default())?;
-    if Admin::connect(global)?.is_running().await? {
+    if Admin::local(global)?.is_running().await? {
         return Err(Failure::new(
             "a server is running here: stop it first. A store is put in place while nobody has it",
         ));

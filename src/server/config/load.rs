@@ -61,7 +61,8 @@ pub(super) fn cidrs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result
     Allowlist::parse_unbounded(entries).map_err(serde::de::Error::custom)
 }
 
-/// Variables of the same prefix that are not configuration: the credentials of the client side, what the agent gives the
+/// Variables of the same prefix that are not configuration: the credentials of the client side, the issuer that operators
+/// administer, what the agent gives the
 /// program that it runs, and what Kubernetes sets in every pod beside a service that is called mintage.
 fn is_configuration(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
@@ -74,7 +75,7 @@ fn is_configuration(name: &str) -> bool {
         })
     });
     let of_the_agent = name.starts_with("ACCESS_TOKEN") || name.starts_with("AGENT_");
-    !(matches!(name.as_str(), "CLIENT_ID" | "CLIENT_SECRET" | "CONFIG") || of_the_agent || of_a_service)
+    !(matches!(name.as_str(), "CLIENT_ID" | "CLIENT_SECRET" | "CONFIG" | "URL") || of_the_agent || of_a_service)
 }
 
 /// Reads and checks the configuration: `file` (or `mintage.toml` where it exists), `MINTAGE_…`, `overrides`.

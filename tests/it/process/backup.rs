@@ -51,6 +51,7 @@ fn counts(place: &Place, file: &Path) -> BTreeMap<String, u64> {
 /// Something in every table that a store has.
 async fn fill(place: &Place, server: &Mintage) -> (String, String) {
     place.text(&["api", "create", "https://orders.example", "--scope", "orders:read"]);
+    place.text(&["role", "create", "READER", "--scope", "orders:read"]);
     let (id, secret) = place.client(&["billing", "--scope", "orders:read"]);
     server.token(&id, &secret).await;
     assert_eq!(server.exchange(&id, "wrong").await.0, StatusCode::UNAUTHORIZED);

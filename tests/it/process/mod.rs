@@ -2,8 +2,10 @@
 #![allow(clippy::print_stderr, reason = "what was skipped, and the seed that repeats a failure, have to be seen")]
 
 mod agent;
+mod apply;
 mod audit;
 mod backup;
+mod between;
 mod changes;
 mod cli;
 mod config;
@@ -18,6 +20,8 @@ mod key_life;
 mod kill9;
 mod place;
 mod proxies;
+mod races;
+mod remote;
 mod rotate;
 mod running;
 mod sample;

@@ -1,0 +1,80 @@
+//! A client, as people see it.
+
+use crate::api::{Client, EffectiveScope};
+use crate::cli::{Failure, Global, output, times};
+use crate::server::config::Span;
+
+/// What it is and which secrets it has.
+pub(super) fn show(global: &Global, client: &Client) -> Result<(), Failure> {
+    print(global, client, "")
+}
+
+/// The same, with all scopes that it may ask for, and where each comes from.
+pub(super) fn in_full(global: &Global, client: &Client) -> Result<(), Failure> {
+    let scopes = client.effective_scopes.as_deref().unwrap_or_default();
+    let scopes = if scopes.is_empty() { String::new() } else { format!("\n{}", effective(scopes)) };
+    print(global, client, &scopes)
+}
+
+fn effective(scopes: &[EffectiveScope]) -> String {
+    let row = |one: &EffectiveScope| {
+        let from: Vec<_> = one.from.iter().map(|from| from.replacen("role:", "the role ", 1)).collect();
+        let reach = one.level.map(|level| format!("its {}", level.as_str()));
+        [one.scope.clone(), from.join(", "), output::or_dash(reach)]
+    };
+    output::table_of_what_is_said(["SCOPE", "FROM", "REACHES"], &scopes.iter().map(row).collect::<Vec<_>>())
+}
+
+fn print(global: &Global, client: &Client, scopes: &str) -> Result<(), Failure> {
+    if global.json {
+        return output::json(client);
+    }
+    let mut fields = vec![("client_id", client.client_id.clone())];
+    if let Some(secret) = &client.client_secret {
+        fields.push(("client_secret", secret.clone()));
+    }
+    fields.extend([
+        ("name", client.name.clone()),
+        ("project", format!("{}/{}", client.organization, client.project)),
+        ("environment", client.environment.to_string()),
+        ("status", client.status.as_str().to_owned()),
+        ("scopes", output::or_dash(client.scopes.join(" "))),
+    ]);
+    if !client.roles.is_empty() {
+        fields.push(("roles", client.roles.join(" ")));
+    }
+    fields.extend([
+        ("ip_allowlist", output::or_dash(client.ip_allowlist.join(" "))),
+        ("token_ttl", output::or_dash(client.token_ttl.map(|ttl| Span::from_secs(ttl).to_string()))),
+    ]);
+    for (name, value) in [("description", &client.description), ("owner", &client.owner)] {
+        if !value.is_empty() {
+            fields.push((name, value.clone()));
+        }
+    }
+    if !client.labels.is_empty() {
+        let labels: Vec<_> = client.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        fields.push(("labels", labels.join(" ")));
+    }
+    fields.push(("created_at", client.created_at.0.to_string()));
+    let rows: Vec<_> = client
+        .secrets
+        .iter()
+        .map(|secret| {
+            [
+                secret.id.clone(),
+                secret.prefix.clone(),
+                secret.created_at.0.to_string(),
+                times::exact_or(secret.expires_at, "never"),
+                times::exact_or(secret.last_used_at, "never"),
+                output::or_dash(secret.last_used_from.clone()),
+            ]
+        })
+        .collect();
+    let headings = ["SECRET", "PREFIX", "CREATED", "EXPIRES", "LAST USED", "FROM"];
+    output::print(&format!("{}{scopes}\n{}", output::fields(&fields), output::table(headings, &rows)))?;
+    if client.client_secret.is_some() {
+        output::note("\nThe client_secret is shown this once, and cannot be had again: keep it now.");
+    }
+    Ok(())
+}
