@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::server::error::Error;
 use crate::server::model::{Actor, Receipt, ReplayedAnswer};
-use crate::server::service::Caller;
+use crate::server::service::{Caller, receipt_name};
 
 use super::App;
 use super::extract::{MAX_JSON, MaxJson, read_body};
@@ -65,22 +65,26 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Result<Response, 
     let most = parts.extensions.get::<MaxJson>().map_or(MAX_JSON, |most| most.0);
     let body = read_body(body, most).await.map_err(operator.fault(app))?;
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
-    let receipt = app.service.receipt_for(&principal(&operator.0), &format!("POST {path}"), &key, &body);
-    let turn = app.under_way.turn(&receipt.name);
+    let name = receipt_name(&principal(&operator.0), &format!("POST {path}"), &key);
+    let turn = app.under_way.turn(&name);
     let answer = {
         let _mine = turn.lock().await;
-        match app.service.replay(&receipt, &operator.0).await.map_err(operator.fault(app))? {
-            Some(answer) => Ok(replayed(answer)),
-            None => {
-                let mut first = operator.clone();
-                first.0.origin.receipt = Some(receipt.clone());
-                parts.extensions.insert(first);
-                let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-                noted(app, &receipt, response).await
-            }
+        match app.service.replay(&name, &body, &operator.0).await {
+            Err(error) => Err(error),
+            Ok(Some(answer)) => Ok(replayed(answer)),
+            Ok(None) => match app.service.receipt(&name, &body).await {
+                Err(error) => Err(error),
+                Ok(receipt) => {
+                    let mut first = operator.clone();
+                    first.0.origin.receipt = Some(receipt.clone());
+                    parts.extensions.insert(first);
+                    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+                    noted(app, &receipt, response).await
+                }
+            },
         }
     };
-    app.under_way.over(&receipt.name, turn);
+    app.under_way.over(&name, turn);
     answer.map_err(operator.fault(app))
 }
 

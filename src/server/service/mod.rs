@@ -72,6 +72,7 @@ pub use metrics::{Endpoint, Gauge, Metrics};
 pub use notices::Notice;
 pub use pace::refresh_in;
 pub use quickstart::{QUICKSTART_ID, Quickstart};
+pub use receipts::receipt_name;
 pub use review::ReviewSettings;
 pub use revocations::Revocations;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::crypto::sha256;
+use crate::crypto::{SlowHash, sha256};
+use crate::secret::ClientSecret;
 use crate::server::error::Error;
 use crate::server::model::{Receipt, ReplayedAnswer};
 
@@ -24,26 +25,40 @@ fn hash(parts: &[&[u8]]) -> String {
     URL_SAFE_NO_PAD.encode(sha256(&bytes))
 }
 
+/// What a body with a given secret in it has somewhere.
+const GIVEN: &[u8] = b"client_secret";
+
+/// The name of the receipt for what `principal` asks of `route` under `key`.
+#[must_use]
+pub fn receipt_name(principal: &str, route: &str, key: &str) -> String {
+    hash(&[principal.as_bytes(), route.as_bytes(), key.as_bytes()])
+}
+
 impl Service {
-    /// The receipt of what `principal` asks of `route` under `key`.
-    #[must_use]
-    pub fn receipt_for(&self, principal: &str, route: &str, key: &str, body: &[u8]) -> Receipt {
-        Receipt {
-            name: hash(&[principal.as_bytes(), route.as_bytes(), key.as_bytes()]),
-            fingerprint: hash(&[body]),
-            until: self.clock.now().plus(KEPT),
-        }
+    /// The receipt of this name for a request with this body. Where a secret may be in the body, a weak one perhaps, its
+    /// fingerprint is as slow to guess at as what is kept of the secret.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where that hash cannot be made.
+    pub async fn receipt(&self, name: &str, body: &[u8]) -> Result<Receipt, Error> {
+        let digest = hash(&[body]);
+        let fingerprint = if body.windows(GIVEN.len()).any(|window| window == GIVEN) {
+            self.slow.make(&ClientSecret::from(digest)).await?.as_str().to_owned()
+        } else {
+            digest
+        };
+        Ok(Receipt { name: name.to_owned(), fingerprint, until: self.clock.now().plus(KEPT) })
     }
 
-    /// What the request was answered when it was carried out; none where it was not.
+    /// What the request of this name was answered when it was carried out; none where it was not.
     ///
     /// # Errors
     /// [`Error::KeyReused`] where another body was sent under the key, [`Error::NotFound`] where the caller no longer
     /// reaches what was changed, [`Error::Conflict`] where the service was killed before the answer was known, or what
     /// the store says.
-    pub async fn replay(&self, receipt: &Receipt, caller: &Caller) -> Result<Option<ReplayedAnswer>, Error> {
-        let Some(kept) = self.store.receipt(&receipt.name, self.clock.now()).await? else { return Ok(None) };
-        if kept.fingerprint != receipt.fingerprint {
+    pub async fn replay(&self, name: &str, body: &[u8], caller: &Caller) -> Result<Option<ReplayedAnswer>, Error> {
+        let Some(kept) = self.store.receipt(name, self.clock.now()).await? else { return Ok(None) };
+        if !is_of(kept.fingerprint, hash(&[body])).await? {
             return Err(Error::KeyReused);
         }
         if kept.place.as_ref().is_some_and(|place| !caller.reaches(place)) {
@@ -63,4 +78,11 @@ impl Service {
             tracing::warn!(%error, "the answer to a request with an Idempotency-Key could not be kept");
         }
     }
+}
+
+/// Whether a fingerprint is that of the body of this digest.
+async fn is_of(fingerprint: String, digest: String) -> Result<bool, Error> {
+    let Ok(slow) = SlowHash::parse(&fingerprint) else { return Ok(fingerprint == digest) };
+    let broken_off = |_| Error::Unavailable("the comparison with an earlier request was broken off".to_owned());
+    tokio::task::spawn_blocking(move || slow.is_of(digest.as_bytes())).await.map_err(broken_off)
 }

@@ -3,6 +3,7 @@
 mod find;
 mod policies;
 mod reach;
+mod review;
 mod roles;
 
 use mintage::api::NewClient;
