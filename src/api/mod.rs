@@ -7,6 +7,8 @@ mod clients;
 mod directory;
 mod explain;
 mod keys;
+#[cfg(feature = "server")]
+mod schema;
 mod secrets;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -29,6 +31,7 @@ fn member<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Op
 
 /// A page of a list.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     /// What is on it.
     pub items: Vec<T>,

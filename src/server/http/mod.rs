@@ -17,6 +17,7 @@ mod idempotency;
 mod introspect;
 mod keys;
 mod listen;
+mod openapi;
 mod operator;
 mod organizations;
 mod projects;
@@ -82,6 +83,8 @@ pub struct Shared {
     pub resource_metadata: Arc<str>,
     /// The requests with an `Idempotency-Key` that are being carried out.
     under_way: idempotency::UnderWay,
+    /// What is served, described.
+    descriptions: openapi::Descriptions,
 }
 
 impl App {
@@ -111,6 +114,7 @@ impl App {
             guards,
             guard,
             under_way: idempotency::UnderWay::default(),
+            descriptions: openapi::Descriptions::default(),
             service,
         }))
     }
@@ -153,6 +157,7 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
         .route("/errors/{reason}", get(errors::show))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::describe_public))
         .merge(operators_routes(&Access::public(app)))
 }
 
@@ -244,6 +249,7 @@ pub fn admin_routes(app: App) -> Router {
         .route("/api/v1/refusals/{request_id}", get(explain::refusal))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::describe_local))
         .method_not_allowed_fallback(errors::method_not_allowed)
         .fallback(errors::not_found)
         .with_state(app)

@@ -5,13 +5,21 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 
+use crate::oauth::response::TokenResponse;
 use crate::server::error::Error;
 use crate::server::service::{IssueRequest, IssuedToken};
 
 use super::App;
 use super::client_form::{self, ClientForm, MAX_BODY};
+use super::openapi::{AtTheToken, NewToken};
 
-/// Exchanges credentials for a token.
+/// Exchanges credentials for a token (RFC 6749 §4.4)
+#[utoipa::path(
+    post, path = "/oauth/token",
+    request_body(content = NewToken, content_type = "application/x-www-form-urlencoded"),
+    security((), ("basic" = [])),
+    responses((status = 200, description = "A token", body = TokenResponse), AtTheToken),
+)]
 pub(super) async fn exchange(State(app): State<App>, request: Request) -> Response {
     client_form::answer(&app, request, MAX_BODY, |form| async {
         app.service.issue(read(form)?).await.map(token_response)
