@@ -69,7 +69,7 @@ parameters! {
     IfMatch = vec![parameter(
         IF_MATCH,
         ParameterIn::Header,
-        text().pattern(Some(r#"^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$"#)),
+        text().pattern(Some(r#"^(\*|[ ,]*((W/)?"[!#-~]*" *(,[ ,]*|$))*)$"#)),
         "ETags of what the change has to be made from; left out, it is made from whatever is there.",
     )];
     /// What a proxy asks about.
