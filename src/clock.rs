@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 /// A moment in whole seconds since 1970-01-01T00:00:00Z (RFC 7519 `NumericDate`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(transparent)]
+#[cfg_attr(feature = "server", schema(description = "Unix seconds"))]
 pub struct UnixTime(i64);
 
 impl UnixTime {
@@ -52,6 +54,8 @@ impl fmt::Display for UnixTime {
 
 /// A moment that is written as an RFC 3339 string: the `…_at` members of the REST API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "server", schema(value_type = String, format = DateTime))]
 pub struct Rfc3339(pub UnixTime);
 
 impl Serialize for Rfc3339 {

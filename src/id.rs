@@ -36,7 +36,9 @@ pub(crate) fn random_128(entropy: &dyn Entropy) -> Result<String, NoEntropy> {
 
 /// A client's identifier: `[A-Za-z0-9._~-]{1,128}`, so that it needs no encoding in a URL or in Basic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(transparent)]
+#[cfg_attr(feature = "server", schema(pattern = "^[A-Za-z0-9._~-]+$", min_length = 1, max_length = 128))]
 pub struct ClientId(String);
 
 /// It is not a client identifier.
@@ -106,7 +108,9 @@ impl Generation {
 
 /// What one request is called, in its answer and in the logs. Made here, never taken from a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(transparent)]
+#[cfg_attr(feature = "server", schema(pattern = "^r_[0-9A-Za-z]{22}$"))]
 pub struct RequestId(String);
 
 impl RequestId {

@@ -140,3 +140,17 @@ impl Serialize for Reason {
         serializer.serialize_str(self.as_str())
     }
 }
+
+#[cfg(feature = "server")]
+impl utoipa::PartialSchema for Reason {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .description(Some("The stable word of a refusal."))
+            .enum_values(Some(Self::ALL.iter().map(|reason| reason.as_str())))
+            .into()
+    }
+}
+
+#[cfg(feature = "server")]
+impl utoipa::ToSchema for Reason {}

@@ -37,7 +37,9 @@ pub const MAX_SCOPE_LENGTH: usize = 128;
 
 /// One scope: `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(transparent)]
+#[cfg_attr(feature = "server", schema(value_type = String, pattern = r"^[!#-\[\]-~]+$", min_length = 1, max_length = 128))]
 pub struct Scope(Arc<str>);
 
 /// It is not a scope.

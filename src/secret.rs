@@ -18,6 +18,7 @@ use crate::id::{base62_digit, random_base62};
 
 /// What a client is used for. A token says it as `env`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
     /// The real thing.

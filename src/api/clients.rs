@@ -11,6 +11,7 @@ use super::{GivenSecret, Level, Secret, member};
 
 /// Whether a client may authenticate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ClientStatus {
     /// It may.
@@ -33,12 +34,15 @@ impl ClientStatus {
 
 /// A client that is to be registered.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewClient {
     /// What people call it.
+    #[cfg_attr(feature = "server", schema(pattern = r"\S", min_length = 1, max_length = 512))]
     pub name: String,
     /// Its identifier; made if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::id::ClientId>))]
     pub client_id: Option<String>,
     /// Its organization; the caller's if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,18 +55,22 @@ pub struct NewClient {
     pub environment: Environment,
     /// The scopes it is granted.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::scope::Scope>))]
     pub scopes: Vec<String>,
     /// The roles it is granted.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schema(max_items = 32))]
     pub roles: Vec<String>,
     /// The addresses it may come from; any if empty.
     #[serde(default)]
     pub ip_allowlist: Vec<String>,
     /// How long its tokens live at most, in whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(minimum = 1))]
     pub token_ttl: Option<u64>,
     /// How long its first secret lives, in whole seconds; for ever if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 316224000))]
     pub secret_ttl: Option<u64>,
     /// Its first secret, where it has one already; made if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,17 +80,21 @@ pub struct NewClient {
     pub client_secret_hash: Option<GivenSecret>,
     /// For people.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schema(max_length = 2048))]
     pub description: String,
     /// Who answers for it.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schema(max_length = 2048))]
     pub owner: String,
     /// For programs.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schema(schema_with = super::schema::labels))]
     pub labels: BTreeMap<String, String>,
 }
 
 /// A client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Client {
     /// Its identifier.
     pub client_id: String,
@@ -126,39 +138,50 @@ pub struct Client {
 
 /// A change to a client (RFC 7396 merge patch): what is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClientPatch {
     /// What people call it.
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(pattern = r"\S", min_length = 1, max_length = 512, nullable = false))]
     pub name: Option<String>,
     /// Whether it may authenticate.
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
     pub status: Option<ClientStatus>,
     /// All scopes that it is granted.
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<Vec<crate::scope::Scope>>, nullable = false))]
     pub scopes: Option<Vec<String>>,
     /// All roles that it is granted.
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(max_items = 32, nullable = false))]
     pub roles: Option<Vec<String>>,
     /// All addresses that it may come from; any if empty.
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
     pub ip_allowlist: Option<Vec<String>>,
     /// How long its tokens live at most, in whole seconds; null takes the limit away.
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1))]
     pub token_ttl: Option<Option<u64>>,
     /// For people; null empties it.
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, max_length = 2048))]
     pub description: Option<Option<String>>,
     /// Who answers for it; null empties it.
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, max_length = 2048))]
     pub owner: Option<Option<String>>,
     /// For programs; null takes a label away, or all of them.
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(schema_with = super::schema::labels_patch))]
     pub labels: Option<Option<BTreeMap<String, Option<String>>>>,
 }
 
 /// A scope that a client may ask for, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct EffectiveScope {
     /// It.
     pub scope: String,

@@ -9,35 +9,44 @@ use super::member;
 /// How long secrets may live, and when their end is announced. Where an organization and its project both say something,
 /// the shorter life and the earlier warning hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SecretPolicy {
     /// How long a secret lives at most, in whole seconds; for ever if null. One that is made without a life of its own
     /// gets this one.
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 316224000))]
     pub max_ttl: Option<u64>,
     /// How long before its end a secret is listed as ending, in whole seconds; 14 days if null.
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 316224000))]
     pub warn_before: Option<u64>,
 }
 
 /// A change to a policy (RFC 7396 merge patch): what is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SecretPolicyPatch {
     /// How long a secret lives at most, in whole seconds; null takes the limit away.
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1, maximum = 316224000))]
     pub max_ttl: Option<Option<u64>>,
     /// How long before its end a secret is listed as ending, in whole seconds; null is 14 days.
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1, maximum = 316224000))]
     pub warn_before: Option<Option<u64>>,
 }
 
 /// An organization that is to be made.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewOrganization {
     /// Its identifier: 1 to 64 of the characters A-Z a-z 0-9 . _ -
+    #[cfg_attr(feature = "server", schema(pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 64))]
     pub id: String,
     /// What people call it; its identifier if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(pattern = r"\S", min_length = 1, max_length = 512))]
     pub name: Option<String>,
     /// How long the secrets of its clients may live.
     #[serde(default)]
@@ -46,18 +55,22 @@ pub struct NewOrganization {
 
 /// A change to an organization (RFC 7396 merge patch): what is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct OrganizationPatch {
     /// What people call it.
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(pattern = r"\S", min_length = 1, max_length = 512, nullable = false))]
     pub name: Option<String>,
     /// How long the secrets of its clients may live; null takes both limits away.
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<SecretPolicyPatch>))]
     pub secret_policy: Option<Option<SecretPolicyPatch>>,
 }
 
 /// An organization, which holds projects.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Organization {
     /// Its identifier.
     pub id: String,
@@ -71,15 +84,18 @@ pub struct Organization {
 
 /// A project that is to be made.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewProject {
     /// Its identifier, unique within its organization: 1 to 64 of the characters A-Z a-z 0-9 . _ -
+    #[cfg_attr(feature = "server", schema(pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 64))]
     pub id: String,
     /// Its organization; the caller's if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
     /// What people call it; its identifier if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(pattern = r"\S", min_length = 1, max_length = 512))]
     pub name: Option<String>,
     /// How long the secrets of its clients may live.
     #[serde(default)]
@@ -91,6 +107,7 @@ pub type ProjectPatch = OrganizationPatch;
 
 /// A project, which holds clients.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Project {
     /// Its identifier, unique within its organization.
     pub id: String,
@@ -106,6 +123,7 @@ pub struct Project {
 
 /// How far what a role grants reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// The project of the client that holds it.
@@ -128,9 +146,11 @@ impl Level {
 
 /// A role that is to be defined.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewRole {
     /// Its name, unique within its organization: 1 to 64 of the characters A-Z a-z 0-9 . _ -
+    #[cfg_attr(feature = "server", schema(pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 64))]
     pub name: String,
     /// Its organization; the caller's if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,26 +160,32 @@ pub struct NewRole {
     pub level: Level,
     /// The scopes it grants.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::scope::Scope>))]
     pub scopes: Vec<String>,
     /// For people.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schema(max_length = 2048))]
     pub description: String,
 }
 
 /// A change to a role (RFC 7396 merge patch): what is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RolePatch {
     /// All scopes that it grants.
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<Vec<crate::scope::Scope>>, nullable = false))]
     pub scopes: Option<Vec<String>>,
     /// For people; null empties it.
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, max_length = 2048))]
     pub description: Option<Option<String>>,
 }
 
 /// A role: a named set of scopes, expanded when a token is issued.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Role {
     /// Its name.
     pub name: String,

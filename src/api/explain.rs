@@ -7,12 +7,15 @@ use crate::secret::Environment;
 
 /// What a token says of its bearer.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct WhoAmI {
     /// All claims of the token.
+    #[cfg_attr(feature = "server", schema(value_type = Object))]
     pub claims: serde_json::Map<String, serde_json::Value>,
     /// Where the request came from, as it was decided.
     pub source_address: String,
     /// How it was decided: `peer`, `forwarded` or `x-forwarded-for`.
+    #[cfg_attr(feature = "server", schema(pattern = "^(peer|forwarded|x-forwarded-for)$"))]
     pub source_address_from: String,
     /// In how many seconds the token expires.
     pub expires_in: u64,
@@ -20,12 +23,14 @@ pub struct WhoAmI {
 
 /// A token about which a guarded route would have to decide.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExplainToken {
     /// The token.
     pub token: String,
     /// The scopes that the route needs.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::scope::Scope>))]
     pub scopes: Vec<String>,
     /// The audience that it takes; that of the scopes' API if left out, any if there are no scopes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +57,7 @@ impl std::fmt::Debug for ExplainToken {
 
 /// A refused request, as it was recorded.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Refusal {
     /// Its name, as the caller was told it.
     pub request_id: String,

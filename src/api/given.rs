@@ -7,6 +7,8 @@ use zeroize::Zeroizing;
 
 /// A secret, or the hash of one, on its way to the server. Wiped when dropped; never printed by `Debug`.
 #[derive(Clone, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "server", schema(value_type = String, min_length = 8, max_length = 512, format = "password"))]
 #[serde(transparent)]
 pub struct GivenSecret(Zeroizing<String>);
 

@@ -6,6 +6,7 @@ use crate::clock::Rfc3339;
 
 /// Where a signing key is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
     /// Published, not yet used.
@@ -36,6 +37,7 @@ impl KeyState {
 
 /// A signing key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Key {
     /// Its RFC 7638 thumbprint.
     pub kid: String,
@@ -53,6 +55,7 @@ pub struct Key {
 
 /// How keys are to be rotated.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RotateKeys {
     /// Do not wait until every verifier has seen the next key.
@@ -62,6 +65,7 @@ pub struct RotateKeys {
 
 /// What a rotation did, or will do.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Rotation {
     /// Whether it has happened.
     pub rotated: bool,

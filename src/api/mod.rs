@@ -11,6 +11,8 @@ mod explain;
 mod given;
 mod keys;
 mod review;
+#[cfg(feature = "server")]
+mod schema;
 mod secrets;
 mod usage;
 
@@ -42,6 +44,7 @@ fn member<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Op
 
 /// A page of a list.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     /// What is on it.
     pub items: Vec<T>,

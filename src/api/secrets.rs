@@ -15,6 +15,7 @@ const fn unused_for() -> u64 {
 
 /// A secret, as it is shown: never itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Secret {
     /// Its identifier.
     pub id: String,
@@ -32,13 +33,16 @@ pub struct Secret {
 
 /// A secret that is to be added to a client.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewSecret {
     /// How long the client's other secrets go on, in whole seconds; left out, they are not touched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(maximum = 316224000))]
     pub overlap: Option<u64>,
     /// How long the new one lives, in whole seconds; for ever if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 316224000))]
     pub secret_ttl: Option<u64>,
     /// The secret, where there is one already; made if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +54,7 @@ pub struct NewSecret {
 
 /// How every secret but the newest is to be retired.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RetireSecrets {
     /// How long they have to have been unused, in whole seconds; [`UNUSED_FOR`] if left out.

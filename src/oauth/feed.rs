@@ -13,6 +13,7 @@ pub const JWKS_ETAG: &str = "mintage-jwks-etag";
 
 /// An answer of the feed. `until` is when the last token that an entry concerns has expired.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct RevocationFeed {
     /// What to ask with next time, to get what came after. Opaque.
     pub cursor: String,
@@ -28,6 +29,7 @@ pub struct RevocationFeed {
 
 /// A revoked token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct RevokedJti {
     /// Its `jti`.
     pub jti: String,
@@ -37,6 +39,7 @@ pub struct RevokedJti {
 
 /// A revoked generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct RevokedGeneration {
     /// What its tokens carry as `gen`.
     #[serde(rename = "gen")]
@@ -47,6 +50,7 @@ pub struct RevokedGeneration {
 
 /// A revoked key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct RevokedKid {
     /// Its `kid`.
     pub kid: String,

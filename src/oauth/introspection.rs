@@ -7,6 +7,7 @@ use crate::source_ip::Allowlist;
 
 /// What is said of a token: all of it, or that it is not active, and then nothing else.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Introspection {
     /// A good token.
@@ -14,6 +15,7 @@ pub enum Introspection {
     /// Anything else, and anything that the caller is not to know.
     Inactive {
         /// `false`.
+        #[cfg_attr(feature = "server", schema(schema_with = only_false))]
         active: False,
     },
 }
@@ -33,10 +35,28 @@ impl Serialize for False {
     }
 }
 
+#[cfg(feature = "server")]
+fn only(value: bool) -> utoipa::openapi::Object {
+    use utoipa::openapi::{ObjectBuilder, schema::Type};
+    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([value])).build()
+}
+
+#[cfg(feature = "server")]
+fn only_true() -> utoipa::openapi::Object {
+    only(true)
+}
+
+#[cfg(feature = "server")]
+fn only_false() -> utoipa::openapi::Object {
+    only(false)
+}
+
 /// A good token, as far as the caller may know it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ActiveToken {
     /// `true`.
+    #[cfg_attr(feature = "server", schema(schema_with = only_true))]
     pub active: bool,
     /// Its scopes, separated by spaces; left out where there are none, which RFC 6749 §3.3 has no way to write.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -44,6 +64,7 @@ pub struct ActiveToken {
     /// The client it was issued to.
     pub client_id: String,
     /// `Bearer`.
+    #[cfg_attr(feature = "server", schema(value_type = String, pattern = "^Bearer$"))]
     pub token_type: &'static str,
     /// Unix seconds.
     pub exp: UnixTime,
@@ -71,11 +92,13 @@ pub struct ActiveToken {
     pub env: Option<String>,
     /// The addresses it may be used from; left out where there is no limit.
     #[serde(skip_serializing_if = "Allowlist::is_empty")]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
     pub ip_allowlist: Allowlist,
 }
 
 /// A string for one, an array for several (RFC 7519 §4.1.3).
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum OneOrMany {
     /// One.

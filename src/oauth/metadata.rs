@@ -39,6 +39,7 @@ pub fn well_known(issuer: &Url, path: &str) -> Url {
 
 /// What a server says of itself (RFC 8414 §2).
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AuthorizationServerMetadata {
     /// The issuer, byte for byte.
     pub issuer: String,
@@ -53,16 +54,22 @@ pub struct AuthorizationServerMetadata {
     /// Where revocations are published for verifiers: a member of our own.
     pub revocation_feed: String,
     /// `client_credentials`, said outright: left out it would mean authorization codes.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
     pub grant_types_supported: [&'static str; 1],
     /// None, as there is no authorization endpoint.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
     pub response_types_supported: [&'static str; 0],
     /// Basic and post.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
     pub token_endpoint_auth_methods_supported: [&'static str; 2],
     /// The same.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
     pub introspection_endpoint_auth_methods_supported: [&'static str; 2],
     /// The same.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
     pub revocation_endpoint_auth_methods_supported: [&'static str; 2],
     /// Required by OpenID discovery; no subject but clients.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
     pub subject_types_supported: [&'static str; 1],
     /// Required by OpenID discovery; the algorithms of the tokens.
     pub id_token_signing_alg_values_supported: Vec<String>,
@@ -107,12 +114,15 @@ pub struct DiscoveredMetadata {
 
 /// What guards a resource (RFC 9728 §2).
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ProtectedResourceMetadata {
     /// The audience of its tokens.
     pub resource: String,
     /// Who issues them.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
     pub authorization_servers: [String; 1],
     /// Header alone.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
     pub bearer_methods_supported: [&'static str; 1],
     /// Its scopes.
     pub scopes_supported: Vec<String>,

@@ -7,10 +7,12 @@ use crate::reason::Reason;
 
 /// A token (RFC 6749 §5.1).
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct TokenResponse {
     /// The token.
     pub access_token: String,
     /// `Bearer`.
+    #[cfg_attr(feature = "server", schema(pattern = "^Bearer$"))]
     pub token_type: String,
     /// How long it lives, in seconds.
     pub expires_in: u64,
@@ -34,8 +36,10 @@ impl std::fmt::Debug for TokenResponse {
 
 /// A refusal (RFC 6749 §5.2), with two members of our own.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ErrorResponse {
     /// The RFC's code.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub error: &'static str,
     /// What happened, and what to do. ASCII, as the RFC asks.
     pub error_description: String,

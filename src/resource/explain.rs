@@ -19,6 +19,7 @@ use super::verifier::TokenError;
 
 /// What a guard would decide, and why.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Explanation {
     /// Whether the request would be let through.
     pub let_through: bool,
@@ -32,8 +33,10 @@ pub struct Explanation {
 
 /// One check.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Check {
     /// What is checked.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub check: &'static str,
     /// How it ended.
     pub outcome: Outcome,
@@ -43,6 +46,7 @@ pub struct Check {
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It is good.

@@ -59,7 +59,7 @@ impl AuthCause {
 }
 
 /// A member of a body that cannot be accepted.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// The member.
     pub field: String,

@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("backoff", &["crypto"]),
     ("files", &["crypto", "id"]),
     ("oauth", &["clock", "id", "reason", "scope", "secret", "source_ip"]),
-    ("api", &["clock", "secret"]),
+    ("api", &["clock", "id", "scope", "secret"]),
     ("jose", &["clock", "crypto", "scope", "source_ip"]),
     ("fetch", &["oauth"]),
     ("client", &["backoff", "clock", "crypto", "fetch", "oauth", "scope", "secret"]),

@@ -156,7 +156,7 @@ async fn a_receipt_comes_with_its_change(store: Arc<dyn Store>) {
     let kept = store.receipt("n", at(99)).await.unwrap().unwrap();
     assert_eq!((kept.fingerprint.as_str(), kept.target.as_str(), &kept.answer), ("f", "x", &None));
     assert_eq!(kept.place, Some(Place::organization("default")));
-    let answer = ReplayedAnswer { status: 201, tag: None, body: json!({"a": 1}) };
+    let answer = ReplayedAnswer { status: 201, tag: None, location: None, body: json!({"a": 1}) };
     store.note_answer(receipt(100), answer.clone()).await.unwrap();
     let kept = store.receipt("n", at(99)).await.unwrap().unwrap();
     assert_eq!((kept.answer, kept.target.as_str()), (Some(answer), "x"));

@@ -8,10 +8,18 @@ use crate::api;
 
 use super::App;
 use super::extract::{Json, Segment};
+use super::openapi::{IfMatch, Paging};
 use super::operator::{Answer, Created, Entity, Operator};
 use super::query::Query;
 use super::render::Fault;
 
+/// Registers an API
+#[utoipa::path(
+    post, path = "/api/v1/apis",
+    request_body = api::NewApi,
+    security(("client_credentials" = ["mintage:apis:write"])),
+    responses((status = 201, description = "It is there, as it is from now on", body = api::Api)),
+)]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Operator,
@@ -22,6 +30,13 @@ pub(super) async fn create(
     Ok(Created(format!("/api/v1/apis/{place}"), api))
 }
 
+/// Lists APIs within reach
+#[utoipa::path(
+    get, path = "/api/v1/apis",
+    params(Paging),
+    security(("client_credentials" = ["mintage:apis:read"])),
+    responses((status = 200, description = "A page of them", body = api::Page<api::Api>)),
+)]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Operator,
@@ -32,6 +47,13 @@ pub(super) async fn list(
     app.service.apis(&page, &caller.0).map(Answer).map_err(caller.fault(&app))
 }
 
+/// Shows an API
+#[utoipa::path(
+    get, path = "/api/v1/apis/{identifier}",
+    params(("identifier" = String, Path, description = "Its identifier, percent-encoded")),
+    security(("client_credentials" = ["mintage:apis:read"])),
+    responses((status = 200, description = "It", body = api::Api)),
+)]
 pub(super) async fn show(
     State(app): State<App>,
     caller: Operator,
@@ -40,6 +62,14 @@ pub(super) async fn show(
     app.service.api(&identifier, &caller.0).map(Entity).map_err(caller.fault(&app))
 }
 
+/// Changes an API (RFC 7396)
+#[utoipa::path(
+    patch, path = "/api/v1/apis/{identifier}",
+    params(("identifier" = String, Path, description = "Its identifier, percent-encoded"), IfMatch),
+    request_body(content((api::ApiPatch = "application/merge-patch+json"), (api::ApiPatch = "application/json"))),
+    security(("client_credentials" = ["mintage:apis:write"])),
+    responses((status = 200, description = "It, as it is from now on", body = api::Api)),
+)]
 pub(super) async fn patch(
     State(app): State<App>,
     caller: Operator,
@@ -49,6 +79,13 @@ pub(super) async fn patch(
     app.service.update_api(&identifier, &patch, &caller.0).await.map(Entity).map_err(caller.fault(&app))
 }
 
+/// Deletes an API none of whose scopes any client or role has
+#[utoipa::path(
+    delete, path = "/api/v1/apis/{identifier}",
+    params(("identifier" = String, Path, description = "Its identifier, percent-encoded"), IfMatch),
+    security(("client_credentials" = ["mintage:apis:write"])),
+    responses((status = 204, description = "It is gone")),
+)]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Operator,

@@ -10,10 +10,20 @@ use crate::server::service::ClientFilter;
 
 use super::App;
 use super::extract::{Json, Segment, Segments};
+use super::openapi::{ClientFilters, IfMatch, Paging};
 use super::operator::{Answer, Created, Entity, Operator};
 use super::query::Query;
 use super::render::Fault;
 
+/// Registers a client and gives it a secret, which is in this answer alone
+///
+/// Nobody registers one that holds more than they do.
+#[utoipa::path(
+    post, path = "/api/v1/clients",
+    request_body = api::NewClient,
+    security(("client_credentials" = ["mintage:clients:write"])),
+    responses((status = 201, description = "It is there, as it is from now on", body = api::Client)),
+)]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Operator,
@@ -23,6 +33,13 @@ pub(super) async fn create(
     Ok(Created(format!("/api/v1/clients/{}", client.value.client_id), client))
 }
 
+/// Lists clients within reach
+#[utoipa::path(
+    get, path = "/api/v1/clients",
+    params(Paging, ClientFilters),
+    security(("client_credentials" = ["mintage:clients:read"])),
+    responses((status = 200, description = "A page of them", body = api::Page<api::Client>)),
+)]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Operator,
@@ -35,6 +52,13 @@ pub(super) async fn list(
     app.service.list_clients(filter, &page, &caller.0).await.map(Answer).map_err(caller.fault(&app))
 }
 
+/// Shows a client
+#[utoipa::path(
+    get, path = "/api/v1/clients/{id}",
+    params(("id" = String, Path, description = "Its identifier")),
+    security(("client_credentials" = ["mintage:clients:read"])),
+    responses((status = 200, description = "It", body = api::Client)),
+)]
 pub(super) async fn show(
     State(app): State<App>,
     caller: Operator,
@@ -43,6 +67,17 @@ pub(super) async fn show(
     app.service.client(&id, &caller.0).await.map(Entity).map_err(caller.fault(&app))
 }
 
+/// Changes a client (RFC 7396)
+///
+/// Disabling it, taking a scope away and narrowing its allowlist cut off every token it holds; with keep_tokens the last
+/// two leave them be.
+#[utoipa::path(
+    patch, path = "/api/v1/clients/{id}",
+    params(("id" = String, Path, description = "Its identifier"), ("keep_tokens" = Option<bool>, Query, description = "Leave tokens be that say more than is granted from now on"), IfMatch),
+    request_body(content((api::ClientPatch = "application/merge-patch+json"), (api::ClientPatch = "application/json"))),
+    security(("client_credentials" = ["mintage:clients:write"])),
+    responses((status = 200, description = "It, as it is from now on", body = api::Client)),
+)]
 pub(super) async fn patch(
     State(app): State<App>,
     caller: Operator,
@@ -56,6 +91,15 @@ pub(super) async fn patch(
     changed.map(Entity).map_err(caller.fault(&app))
 }
 
+/// Disables a client, and cuts off every token it holds
+///
+/// They stay dead when it is enabled again.
+#[utoipa::path(
+    post, path = "/api/v1/clients/{id}/revoke",
+    params(("id" = String, Path, description = "Its identifier"), IfMatch),
+    security(("client_credentials" = ["mintage:clients:write"])),
+    responses((status = 200, description = "It, as it is from now on", body = api::Client)),
+)]
 pub(super) async fn revoke(
     State(app): State<App>,
     caller: Operator,
@@ -65,6 +109,13 @@ pub(super) async fn revoke(
     changed.map(Entity).map_err(caller.fault(&app))
 }
 
+/// Deletes a client, and cuts off every token it holds
+#[utoipa::path(
+    delete, path = "/api/v1/clients/{id}",
+    params(("id" = String, Path, description = "Its identifier"), IfMatch),
+    security(("client_credentials" = ["mintage:clients:write"])),
+    responses((status = 204, description = "It is gone")),
+)]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Operator,
@@ -74,6 +125,16 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Adds a secret, which is in this answer alone
+///
+/// With an overlap the others end when that is over.
+#[utoipa::path(
+    post, path = "/api/v1/clients/{id}/secrets",
+    params(("id" = String, Path, description = "Its identifier"), IfMatch),
+    request_body = api::NewSecret,
+    security(("client_credentials" = ["mintage:clients:write"])),
+    responses((status = 201, description = "The client, with the new secret", body = api::Client)),
+)]
 pub(super) async fn add_secret(
     State(app): State<App>,
     caller: Operator,
@@ -84,6 +145,13 @@ pub(super) async fn add_secret(
     Ok((StatusCode::CREATED, Entity(client)))
 }
 
+/// Takes a secret out at once
+#[utoipa::path(
+    delete, path = "/api/v1/clients/{id}/secrets/{secret_id}",
+    params(("secret_id" = String, Path, description = "The secret's identifier"), ("id" = String, Path, description = "Its identifier"), ("cut_tokens" = Option<bool>, Query, description = "Cut off its tokens, too"), IfMatch),
+    security(("client_credentials" = ["mintage:clients:write"])),
+    responses((status = 200, description = "The client, as it is from now on", body = api::Client)),
+)]
 pub(super) async fn withdraw_secret(
     State(app): State<App>,
     caller: Operator,
@@ -96,6 +164,14 @@ pub(super) async fn withdraw_secret(
     changed.map(Entity).map_err(caller.fault(&app))
 }
 
+/// Retires every secret but the newest
+#[utoipa::path(
+    post, path = "/api/v1/clients/{id}/secrets/retire",
+    params(("id" = String, Path, description = "Its identifier"), IfMatch),
+    request_body = api::RetireSecrets,
+    security(("client_credentials" = ["mintage:clients:write"])),
+    responses((status = 200, description = "The client, as it is from now on", body = api::Client)),
+)]
 pub(super) async fn retire_secrets(
     State(app): State<App>,
     caller: Operator,
@@ -105,7 +181,13 @@ pub(super) async fn retire_secrets(
     app.service.retire_secrets(&id, &how, &caller.0).await.map(Entity).map_err(caller.fault(&app))
 }
 
-/// The secrets of a client, which are shown with it, too.
+/// Lists the secrets of a client, which are shown with it, too
+#[utoipa::path(
+    get, path = "/api/v1/clients/{id}/secrets",
+    params(("id" = String, Path, description = "Its identifier")),
+    security(("client_credentials" = ["mintage:clients:read"])),
+    responses((status = 200, description = "All of them", body = api::Page<api::Secret>)),
+)]
 pub(super) async fn secrets(
     State(app): State<App>,
     caller: Operator,

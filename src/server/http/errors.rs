@@ -10,6 +10,7 @@ use crate::server::error::Error;
 
 use super::App;
 use super::extract::Segment;
+use super::openapi::NoSuchReason;
 use super::render::Fault;
 
 /// No such route.
@@ -22,7 +23,12 @@ pub(super) async fn method_not_allowed(State(app): State<App>) -> Fault {
     Fault::new(&app, Error::MethodNotAllowed)
 }
 
-/// `GET /errors/{reason}`: what a reason means, and what to do.
+/// What a reason means, and what to do
+#[utoipa::path(
+    get, path = "/errors/{reason}",
+    params(("reason" = Reason, Path, description = "The word")),
+    responses((status = 200, description = "For people", body = String, content_type = "text/plain"), NoSuchReason),
+)]
 pub(super) async fn show(State(app): State<App>, Segment(name): Segment) -> Response {
     let Some(reason) = Reason::ALL.iter().find(|reason| reason.as_str() == name) else {
         return Fault::new(&app, Error::NotFound { what: "reason", name }).into_response();

@@ -17,13 +17,23 @@ use crate::server::error::Error;
 use crate::server::guards::Policy;
 use crate::source_ip::Peer;
 
+use super::openapi::{AtAGuard, Forwarded, OfAForwardedRequest};
 use super::render::Fault;
 use super::{App, well_known};
 
 /// The path below which the guards of the configuration are.
 const GUARDS: &str = "/forward-auth/g/";
 
-/// The policy of the query, as nginx and Caddy send it: `scope`, `audience`, and `status` for nginx.
+/// Whether a request may pass, by the policy of the query
+///
+/// What a proxy asks before it lets a request through, with the headers of that request; in the query stands what the
+/// request needs.
+#[utoipa::path(
+    method(get, put, post, delete, options, head, patch, trace), path = "/forward-auth",
+    params(Forwarded),
+    security((), ("bearer" = [])),
+    responses((status = 200, description = "The request may pass; who it is stands in X-Auth-… headers"), OfAForwardedRequest),
+)]
 pub(super) async fn by_query(State(app): State<App>, request: Request) -> Response {
     let asked = Asked::read(request.uri().query()).and_then(|asked| Ok((audiences(&app, &asked.policy)?, asked)));
     let (audiences, asked) = match asked {
@@ -35,7 +45,18 @@ pub(super) async fn by_query(State(app): State<App>, request: Request) -> Respon
     if asked.for_nginx { folded(answer) } else { answer }
 }
 
-/// The policy of a guard of the configuration. The query is not read.
+/// Whether a request may pass, by the policy of a guard of the configuration
+///
+/// The query is not read; method and path come from the headers that the guard names, from a trusted proxy.
+#[utoipa::path(
+    method(get, put, post, delete, options, head, patch, trace), path = "/forward-auth/g/{guard}/{rest}",
+    params(
+        ("guard" = String, Path, description = "The guard"),
+        ("rest" = String, Path, description = "The path of the request, where the guard takes it from here"),
+    ),
+    security((), ("bearer" = [])),
+    responses((status = 200, description = "The request may pass; who it is stands in X-Auth-… headers"), AtAGuard),
+)]
 pub(super) async fn by_guard(State(app): State<App>, request: Request) -> Response {
     let fault = |error| Fault::new(&app, error).into_response();
     let behind = request.uri().path().strip_prefix(GUARDS).unwrap_or_default();

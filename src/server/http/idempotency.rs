@@ -10,7 +10,9 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 
@@ -69,23 +71,29 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Result<Response, 
     let turn = app.under_way.turn(&name);
     let answer = {
         let _mine = turn.lock().await;
-        match app.service.replay(&name, &body, &operator.0).await {
-            Err(error) => Err(error),
-            Ok(Some(answer)) => Ok(replayed(answer)),
-            Ok(None) => match app.service.receipt(&name, &body).await {
-                Err(error) => Err(error),
-                Ok(receipt) => {
-                    let mut first = operator.clone();
-                    first.0.origin.receipt = Some(receipt.clone());
-                    parts.extensions.insert(first);
-                    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-                    noted(app, &receipt, response).await
-                }
-            },
-        }
+        in_turn(app, &operator, &name, next, (parts, body)).await
     };
     app.under_way.over(&name, turn);
     answer.map_err(operator.fault(app))
+}
+
+/// Carries the request out, unless it was: nobody else does meanwhile.
+async fn in_turn(
+    app: &App,
+    operator: &Operator,
+    name: &str,
+    next: Next,
+    (mut parts, body): (Parts, Bytes),
+) -> Result<Response, Error> {
+    if let Some(answer) = app.service.replay(name, &body, &operator.0).await? {
+        return Ok(replayed(answer));
+    }
+    let receipt = app.service.receipt(name, &body).await?;
+    let mut first = operator.clone();
+    first.0.origin.receipt = Some(receipt.clone());
+    parts.extensions.insert(first);
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    noted(app, &receipt, response).await
 }
 
 /// The key, if one is sent.
@@ -121,8 +129,9 @@ async fn noted(app: &App, receipt: &Receipt, response: Response) -> Result<Respo
         .map_err(|_| Error::Internal("an answer was too long to be kept".to_owned()))?;
     let mut value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     omit_secrets(&mut value);
-    let tag = parts.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-    let answer = ReplayedAnswer { status: parts.status.as_u16(), tag, body: value };
+    let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (tag, location) = (header(ETAG), header(LOCATION));
+    let answer = ReplayedAnswer { status: parts.status.as_u16(), tag, location, body: value };
     app.service.note_answer(receipt, answer).await;
     Ok(Response::from_parts(parts, Body::from(body)))
 }
@@ -150,8 +159,10 @@ fn replayed(answer: ReplayedAnswer) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    if let Some(tag) = answer.tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
-        headers.insert(ETAG, tag);
+    for (name, value) in [(ETAG, answer.tag), (LOCATION, answer.location)] {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            headers.insert(name, value);
+        }
     }
     response
 }

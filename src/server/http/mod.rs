@@ -20,6 +20,7 @@ mod introspect;
 mod keys;
 mod listen;
 mod metrics;
+mod openapi;
 mod operator;
 mod organizations;
 mod projects;
@@ -90,6 +91,8 @@ pub struct Shared {
     pub resource_metadata: Arc<str>,
     /// The requests with an `Idempotency-Key` that are being carried out.
     under_way: idempotency::UnderWay,
+    /// What is served, described.
+    descriptions: openapi::Descriptions,
 }
 
 impl App {
@@ -126,6 +129,7 @@ impl App {
             guards,
             guard,
             under_way: idempotency::UnderWay::default(),
+            descriptions: openapi::Descriptions::default(),
             service,
         }))
     }
@@ -169,6 +173,7 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
+        .route("/openapi.json", get(openapi::describe_public))
         .merge(operators_routes(&Access::public(app)))
 }
 
@@ -274,6 +279,7 @@ pub fn admin_routes(app: App) -> Router {
         .route("/api/v1/audit/verify", post(audit::verify))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::describe_local))
         .method_not_allowed_fallback(errors::method_not_allowed)
         .fallback(errors::not_found)
         .with_state(app)

@@ -76,15 +76,25 @@ fn if_match(headers: &HeaderMap) -> Result<IfMatch, Error> {
         || Error::Malformed("If-Match has to be *, or ETags in double quotes, separated by commas".to_owned());
     let mut tags = Vec::new();
     for line in lines {
-        let line = line.to_str().map_err(|_| malformed())?;
-        if line.trim() == "*" {
+        let mut rest = line.to_str().map_err(|_| malformed())?.trim();
+        if rest == "*" {
             return Ok(IfMatch::Any);
         }
-        for tag in line.split(',').map(str::trim) {
-            let (weak, quoted) = tag.strip_prefix("W/").map_or((false, tag), |quoted| (true, quoted));
-            let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or_else(malformed)?;
+        while !rest.is_empty() {
+            // An element of a list may be empty (§5.6.1).
+            if let Some(next) = rest.strip_prefix(',') {
+                rest = next.trim_start();
+                continue;
+            }
+            let (weak, quoted) = rest.strip_prefix("W/").map_or((false, rest), |quoted| (true, quoted));
+            // A tag can have commas in it, and cannot have a quote (§8.8.3).
+            let (tag, next) = quoted.strip_prefix('"').and_then(|tag| tag.split_once('"')).ok_or_else(malformed)?;
+            rest = next.trim_start();
+            if !(rest.is_empty() || rest.starts_with(',')) {
+                return Err(malformed());
+            }
             if !weak {
-                tags.push(inner.to_owned());
+                tags.push(tag.to_owned());
             }
         }
     }

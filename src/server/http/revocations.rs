@@ -7,15 +7,24 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 
-use crate::oauth::feed::{JWKS_ETAG, MAX_WAIT};
+use crate::oauth::feed::{JWKS_ETAG, MAX_WAIT, RevocationFeed};
 use crate::oauth::form;
 use crate::server::error::Error;
 
 use super::App;
 use super::client_form::{NO_STORE, source_of};
+use super::openapi::AtTheFeed;
 use super::render::oauth_error;
 
-/// What was revoked since a cursor; held back until there is news, where that is asked for.
+/// What was revoked since a cursor; held back until there is news, where that is asked for
+#[utoipa::path(
+    get, path = "/oauth/revocations",
+    params(
+        ("since" = Option<String>, Query, description = "The cursor of the answer before"),
+        ("wait" = Option<u64>, Query, maximum = 60, description = "How long to hold the answer back, in seconds"),
+    ),
+    responses((status = 200, description = "What was revoked", body = RevocationFeed), AtTheFeed),
+)]
 pub(super) async fn follow(State(app): State<App>, request: Request) -> Response {
     let asked = source_of(&app, &request).and_then(|source| Ok((source, read(request.uri().query())?)));
     let (source, (since, wait)) = match asked {

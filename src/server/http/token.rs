@@ -6,13 +6,21 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 
 use crate::clock::Stopwatch;
+use crate::oauth::response::TokenResponse;
 use crate::server::error::Error;
 use crate::server::service::{Endpoint, IssueRequest, IssuedToken};
 
 use super::App;
 use super::client_form::{self, ClientForm, MAX_BODY};
+use super::openapi::{AtTheToken, NewToken};
 
-/// Exchanges credentials for a token.
+/// Exchanges credentials for a token (RFC 6749 §4.4)
+#[utoipa::path(
+    post, path = "/oauth/token",
+    request_body(content = NewToken, content_type = "application/x-www-form-urlencoded"),
+    security((), ("basic" = [])),
+    responses((status = 200, description = "A token", body = TokenResponse), AtTheToken),
+)]
 pub(super) async fn exchange(State(app): State<App>, request: Request) -> Response {
     let stopwatch = Stopwatch::start();
     let response = client_form::answer(&app, Endpoint::Token, request, MAX_BODY, |form| async {

@@ -11,6 +11,7 @@ use crate::oauth::metadata::{AuthorizationServerMetadata, ProtectedResourceMetad
 use crate::server::error::Error;
 
 use super::App;
+use super::openapi::{JwkSet, NoSuchApi};
 use super::render::Fault;
 
 /// The documents that do not change while the service runs.
@@ -37,12 +38,23 @@ fn json(body: Bytes) -> Response {
     ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, cache)], body).into_response()
 }
 
-/// RFC 8414, under both well-known names.
+/// The metadata of the authorization server (RFC 8414), under both well-known names
+#[utoipa::path(
+    get, path = "/.well-known/oauth-authorization-server", tag = "well_known",
+    responses((status = 200, description = "The metadata", body = AuthorizationServerMetadata)),
+)]
 pub(super) async fn authorization_server(State(app): State<App>) -> Response {
     json(app.documents.authorization_server.clone())
 }
 
-/// RFC 9728: of the service's own routes, or with `?resource=` of an API that is registered here.
+/// The metadata of a protected resource (RFC 9728)
+///
+/// Of the service's own routes, or with `resource` of an API that is registered here.
+#[utoipa::path(
+    get, path = "/.well-known/oauth-protected-resource",
+    params(("resource" = Option<String>, Query, description = "The identifier of an API")),
+    responses((status = 200, description = "The metadata", body = ProtectedResourceMetadata), NoSuchApi),
+)]
 pub(super) async fn protected_resource(State(app): State<App>, uri: Uri) -> Response {
     let pairs = form::decode_pairs(uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
     let Some((_, resource)) = pairs.into_iter().find(|(name, _)| name == "resource") else {
@@ -60,7 +72,15 @@ pub(super) fn protected_resource_of(app: &App, identifier: &str) -> String {
     format!("{}?{query}", app.resource_metadata)
 }
 
-/// The public keys (RFC 7517 §5).
+/// The public keys (RFC 7517 §5)
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json",
+    params(("If-None-Match" = Option<String>, Header, description = "The ETag of the set that is at hand")),
+    responses(
+        (status = 200, description = "The keys", body = JwkSet, content_type = "application/jwk-set+json"),
+        (status = 304, description = "They are those at hand"),
+    ),
+)]
 pub(super) async fn jwks(State(app): State<App>, headers: HeaderMap) -> Response {
     let keys = app.service.keys();
     let published = keys.published();

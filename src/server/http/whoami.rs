@@ -9,7 +9,14 @@ use crate::source_ip::SourceAddress;
 
 use super::App;
 
+/// What a token says of its bearer, and where the request came from
+///
 /// Any good token for the issuer's audience will do.
+#[utoipa::path(
+    get, path = "/api/v1/whoami",
+    security(("bearer" = [])),
+    responses((status = 200, description = "What it says", body = WhoAmI)),
+)]
 pub(super) async fn show(
     State(app): State<App>,
     token: AccessToken,

@@ -44,11 +44,16 @@ impl Client {
     }
 }
 
+/// All that is kept of it: what tells it from one that was made in the same second under the same name.
+fn content(record: &impl serde::Serialize) -> String {
+    serde_json::to_string(record).unwrap_or_default()
+}
+
 impl Api {
     /// Its tag.
     #[must_use]
     pub fn tag(&self) -> EntityTag {
-        EntityTag::new("api", &self.identifier, Some(self.created_at), self.revision, "")
+        EntityTag::new("api", &self.identifier, Some(self.created_at), self.revision, &content(self))
     }
 }
 
@@ -56,7 +61,7 @@ impl Organization {
     /// Its tag.
     #[must_use]
     pub fn tag(&self) -> EntityTag {
-        EntityTag::new("organization", &self.id, Some(self.created_at), self.revision, "")
+        EntityTag::new("organization", &self.id, Some(self.created_at), self.revision, &content(self))
     }
 }
 
@@ -64,7 +69,7 @@ impl Project {
     /// Its tag.
     #[must_use]
     pub fn tag(&self) -> EntityTag {
-        EntityTag::new("project", &self.id, Some(self.created_at), self.revision, &self.organization)
+        EntityTag::new("project", &self.id, Some(self.created_at), self.revision, &content(self))
     }
 }
 
@@ -72,7 +77,6 @@ impl Role {
     /// Its tag.
     #[must_use]
     pub fn tag(&self) -> EntityTag {
-        let organization = self.organization.as_deref().unwrap_or_default();
-        EntityTag::new("role", &self.name, self.created_at, self.revision, organization)
+        EntityTag::new("role", &self.name, self.created_at, self.revision, &content(self))
     }
 }

@@ -41,6 +41,9 @@ pub struct ReplayedAnswer {
     /// The `ETag`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// The `Location`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
     /// The body; null where there was none.
     pub body: Value,
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 
 use crate::crypto::{SlowHash, sha256};
 use crate::secret::ClientSecret;
 use crate::server::error::Error;
-use crate::server::model::{Receipt, ReplayedAnswer};
+use crate::server::model::{Place, Receipt, ReplayedAnswer};
 
 use super::{Caller, Service};
 
@@ -32,6 +33,12 @@ const GIVEN: &[u8] = b"client_secret";
 #[must_use]
 pub fn receipt_name(principal: &str, route: &str, key: &str) -> String {
     hash(&[principal.as_bytes(), route.as_bytes(), key.as_bytes()])
+}
+
+/// Where what is shown belongs.
+fn place_of(shown: &Value) -> Option<Place> {
+    let text = |name| shown.get(name).and_then(Value::as_str).map(str::to_owned);
+    Some(Place { organization: text("organization")?, project: text("project") })
 }
 
 impl Service {
@@ -61,7 +68,9 @@ impl Service {
         if !is_of(kept.fingerprint, hash(&[body])).await? {
             return Err(Error::KeyReused);
         }
-        if kept.place.as_ref().is_some_and(|place| !caller.reaches(place)) {
+        // Where nothing was changed, what was shown says where it belongs.
+        let place = kept.place.clone().or_else(|| place_of(&kept.answer.as_ref()?.body));
+        if place.is_some_and(|place| !caller.reaches(&place)) {
             return Err(Error::NotFound { what: "answer", name: "of this request within reach any more".to_owned() });
         }
         kept.answer.map(Some).ok_or_else(|| {

@@ -86,12 +86,12 @@ fn curl_sees_every_header_of_a_refusal() {
     assert!(answer.contains("cache-control: no-store\r\n") && answer.contains("pragma: no-cache\r\n"), "{answer}");
 }
 
-/// The interpreter that has the libraries; none where they are not installed and need not be.
-fn python() -> Option<PathBuf> {
+/// The interpreter that has these libraries; none where they are not installed and need not be.
+pub(super) fn python(libraries: &str) -> Option<PathBuf> {
     let usual = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/venv/bin/python"));
     let python = std::env::var_os("MINTAGE_TEST_PYTHON").map_or(usual, PathBuf::from);
     let mut command = clean(&python);
-    command.args(["-c", "import authlib, cryptography, jwt, requests, requests_oauthlib"]);
+    command.args(["-c", &format!("import {libraries}")]);
     let missing = if python.exists() {
         let ran = finish(command, "");
         (ran.code != Some(0)).then_some(ran.err)
@@ -107,7 +107,7 @@ fn python() -> Option<PathBuf> {
 
 /// Runs a script of the folder on a server of its own.
 fn script(name: &str, algorithm: &str) {
-    let Some(python) = python() else { return };
+    let Some(python) = python("authlib, cryptography, jwt, requests, requests_oauthlib") else { return };
     let (_place, server, id, secret) = site(algorithm);
     let mut command = clean(python);
     command.arg("-I").arg(format!("{FOLDER}/{name}"));

@@ -26,6 +26,7 @@ mod rotate;
 mod running;
 mod sample;
 mod save;
+mod schemathesis;
 mod server;
 mod start;
 mod token_get;
@@ -92,13 +93,18 @@ impl Captured {
 }
 
 /// Asks until there is an answer.
-fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+fn wait_for<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    wait_for_as_long_as(PATIENCE, what, ask)
+}
+
+/// The same, for what takes longer.
+fn wait_for_as_long_as<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(start.elapsed() < patience, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
