@@ -53,6 +53,9 @@ pub struct NewClient {
     /// `live` if left out.
     #[serde(default)]
     pub environment: Environment,
+    /// `active` if left out.
+    #[serde(default)]
+    pub status: ClientStatus,
     /// The scopes it is granted.
     #[serde(default)]
     #[cfg_attr(feature = "server", schema(value_type = Vec<crate::scope::Scope>))]
@@ -93,7 +96,7 @@ pub struct NewClient {
 }
 
 /// A client.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Client {
     /// Its identifier.
@@ -134,6 +137,13 @@ pub struct Client {
     pub created_at: Rfc3339,
     /// When it was last changed.
     pub updated_at: Rfc3339,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Its secret may be in it.
+        f.debug_struct("Client").field("client_id", &self.client_id).field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// A change to a client (RFC 7396 merge patch): what is left out stays.

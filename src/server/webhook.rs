@@ -29,6 +29,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 struct Webhook {
     http: reqwest::Client,
     url: Url,
+    /// The same without path and query, for the log.
+    shown: Url,
     key: HmacKey,
 }
 
@@ -52,11 +54,14 @@ impl Reviewer {
             (Some(_), None) => {
                 return Err("webhook.secret is missing: what is sent to webhook.url is signed".to_owned());
             }
-            (Some(url), Some(secret)) => Some(Webhook {
-                url: http_url(url).map_err(|error| format!("webhook.url: {error}"))?,
-                key: HmacKey::sha256(&key(secret.reveal())?),
-                http: http_client().map_err(|error| error.to_string())?,
-            }),
+            (Some(url), Some(secret)) => {
+                let url = http_url(url.reveal()).map_err(|error| format!("webhook.url: {error}"))?;
+                let mut shown = url.clone();
+                shown.set_path("");
+                shown.set_query(None);
+                let key = HmacKey::sha256(&key(secret.reveal())?);
+                Some(Webhook { url, shown, key, http: http_client().map_err(|error| error.to_string())? })
+            }
         };
         Ok(Self { service, entropy, every: config.review.every.duration(), webhook })
     }
@@ -132,8 +137,8 @@ impl Webhook {
             .header("webhook-timestamp", now.seconds())
             .header("webhook-signature", format!("v1,{signature}"))
             .body(body);
-        let response = request.send().await.map_err(|error| FetchError::unreachable(&self.url, &error))?;
-        if response.status().is_success() { Ok(()) } else { Err(FetchError::status(&self.url, &response)) }
+        let response = request.send().await.map_err(|error| FetchError::unreachable(&self.shown, &error))?;
+        if response.status().is_success() { Ok(()) } else { Err(FetchError::status(&self.shown, &response)) }
     }
 }
 

@@ -326,6 +326,8 @@ async fn a_change_has_its_record_and_none_has_none() {
     let (app, client) = with_client().await;
     let before = app.service.client(&client.id, &app.caller()).await.unwrap().value;
     app.advance(10);
+    let same = json!({"name": before.name, "scopes": before.scopes, "status": "active", "description": null});
+    assert_eq!(patch(&app, &client, "", same).await["updated_at"], json!(before.updated_at), "it is all so already");
     for query in ["", "?keep_tokens=true"] {
         assert_eq!(patch(&app, &client, query, json!({})).await["updated_at"], json!(before.updated_at));
     }

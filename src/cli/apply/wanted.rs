@@ -118,11 +118,6 @@ impl Wanted {
         with_query(&path, [("organization", organization)])
     }
 
-    /// A member that it is to have.
-    pub(super) fn wants(&self, member: &str) -> Option<&Value> {
-        self.members.get(member)
-    }
-
     /// The names in a list that it is to have.
     pub(super) fn list(&self, member: &str) -> Option<Vec<String>> {
         self.members.get(member).map(names)
@@ -138,7 +133,6 @@ impl Wanted {
         if self.kind == Kind::Client {
             body.entry("name").or_insert_with(|| json!(self.name));
             // It is made active.
-            body.remove("status");
             if let Some(ttl) = self.secret_ttl {
                 body.insert("secret_ttl".to_owned(), json!(ttl));
             }

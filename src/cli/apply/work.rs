@@ -219,8 +219,5 @@ async fn make_client(admin: &Admin, step: &Step, place: Option<Place>, done: &mu
             Ok(())
         }
     };
-    if step.wanted.wants("status").is_some_and(|status| status == "disabled") {
-        admin.patch::<Client>(&step.wanted.path(), &json!({ "status": "disabled" })).await?;
-    }
     kept
 }

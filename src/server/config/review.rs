@@ -29,9 +29,10 @@ impl Default for Review {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Webhook {
-    /// Where findings are posted; nowhere if left out.
+    /// Where findings are posted; nowhere if left out. Whoever knows some of these URLs may post there, so that it is
+    /// shown as `redacted`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
+    pub url: Option<Sensitive>,
     /// What they are signed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Sensitive>,

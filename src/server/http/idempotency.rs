@@ -14,11 +14,11 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::server::error::Error;
 use crate::server::model::{Actor, Receipt, ReplayedAnswer};
-use crate::server::service::{Caller, receipt_name};
+use crate::server::service::{Authority, Caller, receipt_name};
 
 use super::App;
 use super::extract::{MAX_JSON, MaxJson, read_body};
@@ -30,8 +30,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The longest key.
 const MAX_KEY: usize = 255;
-/// The most of an answer that is kept.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// The longest answer that is kept; of a longer one it is known that it was given.
+const MAX_KEPT: usize = 256 * 1024;
 
 /// The requests that are being carried out, by the names of their receipts.
 #[derive(Debug, Default)]
@@ -45,8 +45,9 @@ impl UnderWay {
 
     fn over(&self, name: &str, turn: Arc<tokio::sync::Mutex<()>>) {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The map's own, and this one: nobody else waits.
-        if Arc::strong_count(&turn) <= 2 {
+        // Given back while nobody can take another one: what is left then is the map's own, or others wait.
+        drop(turn);
+        if turns.get(name).is_some_and(|left| Arc::strong_count(left) == 1) {
             turns.remove(name);
         }
     }
@@ -109,8 +110,11 @@ fn key(request: &Request) -> Result<Option<String>, Error> {
     })
 }
 
-/// Who asks, as far as receipts are concerned: a key is each principal's own.
+/// Who asks, as far as receipts are concerned: a key is each principal's own, and no other client's who gets the id later.
 fn principal(caller: &Caller) -> String {
+    if let Authority::Client { client, .. } = &caller.authority {
+        return format!("client {} of {}", client.client_id, client.created_at);
+    }
     match &caller.origin.actor {
         Actor::Admin { uid } => format!("uid {}", uid.map_or_else(|| "?".to_owned(), |uid| uid.to_string())),
         Actor::Client { client_id } => format!("client {client_id}"),
@@ -124,11 +128,13 @@ async fn noted(app: &App, receipt: &Receipt, response: Response) -> Result<Respo
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
-    let body = axum::body::to_bytes(body, MAX_ANSWER)
-        .await
-        .map_err(|_| Error::Internal("an answer was too long to be kept".to_owned()))?;
+    let body =
+        axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Error::Internal("an answer broke off".to_owned()))?;
     let mut value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     omit_secrets(&mut value);
+    if value.to_string().len() > MAX_KEPT {
+        value = json!({ "answer_omitted": true });
+    }
     let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (tag, location) = (header(ETAG), header(LOCATION));
     let answer = ReplayedAnswer { status: parts.status.as_u16(), tag, location, body: value };

@@ -19,6 +19,15 @@ impl Place {
         Self { organization: organization.to_owned(), project: None }
     }
 
+    /// What stands for all projects of an organization together: no project is called so.
+    const ALL: &'static str = "*";
+
+    /// What both are within, as far as that is one organization: whoever is to reach it has to reach all its projects.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        if self == *other { self } else { Self { project: Some(Self::ALL.to_owned()), ..self } }
+    }
+
     /// A project.
     #[must_use]
     pub fn project(organization: &str, project: &str) -> Self {

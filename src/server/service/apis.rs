@@ -26,6 +26,9 @@ const MAX_INTROSPECTORS: usize = 100;
 /// The longest identifier or name.
 pub(super) const MAX_TEXT: usize = 512;
 
+/// What takes the reach of the organization: they get to see the tokens of all its projects.
+const NAMING_INTROSPECTORS: &str = "naming introspectors of an API";
+
 impl Service {
     /// Registers an API.
     ///
@@ -33,6 +36,9 @@ impl Service {
     /// [`Error::InvalidFields`], [`Error::Conflict`] where its identifier or a scope is taken, or what the store says.
     pub async fn create_api(&self, new: api::NewApi, caller: &Caller) -> Result<Tagged<api::Api>, Error> {
         let organization = self.organization_for(new.organization.as_deref(), caller)?;
+        if !new.introspectors.is_empty() {
+            caller.check_organization(NAMING_INTROSPECTORS)?;
+        }
         let mut errors = Vec::new();
         if let Err(detail) = check_identifier(&new.identifier, &self.settings.issuer) {
             errors.push(FieldError::new("identifier", detail));
@@ -96,12 +102,13 @@ impl Service {
                 after.scopes = scopes(definitions, &mut errors);
             }
             if let Some(ttl) = patch.token_ttl {
+                // The tokens of all projects are as long.
+                caller.check_organization("changing how long an API's tokens live")?;
                 self.check_ttl(ttl, "token_ttl", &mut errors);
                 after.token_ttl = ttl;
             }
             if let Some(introspectors) = &patch.introspectors {
-                // They get to see the tokens of all projects.
-                caller.check_organization("naming introspectors of an API")?;
+                caller.check_organization(NAMING_INTROSPECTORS)?;
                 after.introspectors = self.introspectors(introspectors, &before.organization, &mut errors).await?;
             }
             if !errors.is_empty() {
@@ -111,7 +118,7 @@ impl Service {
                 return Ok(Tagged { tag: before.tag(), value: before.shown() });
             }
             self.check_scopes_are_free(Some(&before), &after, caller)?;
-            self.check_scopes_can_go(&before, &after).await?;
+            self.check_scopes_can_go(&before, &after, caller).await?;
             after.revision += 1;
             let (place, was, is) = (Some(after.place()), json!(before.shown()), json!(after.shown()));
             let change = self.change(caller, "api.update", identifier, place, was, is);
@@ -135,7 +142,7 @@ impl Service {
     pub async fn delete_api(&self, identifier: &str, caller: &Caller) -> Result<(), Error> {
         let before = self.known_api(identifier, caller)?;
         caller.check_tag(&before.tag())?;
-        self.check_scopes_can_go(&before, &Api { scopes: Vec::new(), ..Api::clone(&before) }).await?;
+        self.check_scopes_can_go(&before, &Api { scopes: Vec::new(), ..Api::clone(&before) }, caller).await?;
         let (place, was) = (Some(before.place()), json!(before.shown()));
         let change = self.change(caller, "api.delete", identifier, place, was, Value::Null);
         let done = self.store.delete_api(Api::clone(&before), change).await;
@@ -162,7 +169,7 @@ impl Service {
     }
 
     /// Whoever had a scope that goes would have that of the next API that defines one of its name.
-    async fn check_scopes_can_go(&self, before: &Api, after: &Api) -> Result<(), Error> {
+    async fn check_scopes_can_go(&self, before: &Api, after: &Api, caller: &Caller) -> Result<(), Error> {
         let stays = |scope: &Scope| after.scopes.iter().any(|own| own.name == *scope);
         for scope in before.scopes.iter().map(|scope| &scope.name).filter(|scope| !stays(scope)) {
             let search = ClientSearch { scope: Some(scope.to_string()), limit: 1, ..ClientSearch::default() };
@@ -170,7 +177,8 @@ impl Service {
             let catalog = self.catalog.now();
             let role = catalog.roles().find(|role| role.scopes.contains(scope.as_str()));
             let holder = match (client, role) {
-                (Some(client), _) => format!("the client {} has", client.client_id),
+                (Some(client), _) if caller.reaches(&client.place()) => format!("the client {} has", client.client_id),
+                (Some(_), _) => "a client of another project has".to_owned(),
                 (None, Some(role)) => format!("the role {} grants", role.name),
                 (None, None) => continue,
             };

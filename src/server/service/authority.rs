@@ -191,6 +191,26 @@ impl Caller {
         if lacking.is_empty() { Ok(()) } else { Err(Error::BeyondCaller { what: what.to_owned(), lacking }) }
     }
 
+    /// Refuses to give a role away that may come to grant more than it does now, unless the caller holds it, too, or
+    /// reaches the whole organization. The built-in ones stay what they are.
+    ///
+    /// # Errors
+    /// [`Error::BeyondCaller`].
+    pub fn check_gives_role(&self, role: &Role) -> Result<(), Error> {
+        match &self.authority {
+            Authority::Client { client, needed, .. }
+                if !role.is_built_in() && self.level() == Reach::Project && !client.roles.contains(&role.name) =>
+            {
+                let lacking = vec![(needed.clone(), Level::Organization)];
+                Err(Error::BeyondCaller {
+                    what: format!("granting the role {}, which is not its own,", role.name),
+                    lacking,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses a change of something else than the caller has seen.
     ///
     /// # Errors

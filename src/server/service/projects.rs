@@ -62,14 +62,17 @@ impl Service {
         let home = caller.home();
         let place = Place {
             organization: organization.map_or(home.organization, str::to_owned),
-            // Whoever names another organization alone means the project that an organization begins with.
+            // Whoever names another organization alone means its project of that name, if it has one.
             project: project.map(str::to_owned).or(match organization {
                 Some(_) => Some(DEFAULT.to_owned()),
                 None => home.project,
             }),
         };
         let known = self.known_project(&place, caller);
-        known.map(|found| found.place()).map_err(|error| FieldError::new("project", error.detail()))
+        known.map(|found| found.place()).map_err(|error| {
+            let hint = if project.is_none() { "; name one of this organization's" } else { "" };
+            FieldError::new("project", format!("{}{hint}", error.detail()))
+        })
     }
 
     /// What holds for the secrets of a project: of its own policy and its organization's the stricter.

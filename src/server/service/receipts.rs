@@ -26,6 +26,9 @@ fn hash(parts: &[&[u8]]) -> String {
     URL_SAFE_NO_PAD.encode(sha256(&bytes))
 }
 
+/// The longest answer, in bytes, that is kept of a request that changed nothing.
+const MAX_OF_NO_CHANGE: usize = 4096;
+
 /// What a body with a given secret in it has somewhere.
 const GIVEN: &[u8] = b"client_secret";
 
@@ -83,6 +86,12 @@ impl Service {
 
     /// Notes what the request was answered. Where that fails it is known that it was carried out, and no more.
     pub async fn note_answer(&self, receipt: &Receipt, answer: ReplayedAnswer) {
+        if answer.body.to_string().len() > MAX_OF_NO_CHANGE
+            && matches!(self.store.receipt(&receipt.name, self.clock.now()).await, Ok(None))
+        {
+            // It changed nothing: whoever sends it again changes nothing again.
+            return;
+        }
         if let Err(error) = self.store.note_answer(receipt.clone(), answer).await {
             tracing::warn!(%error, "the answer to a request with an Idempotency-Key could not be kept");
         }

@@ -56,3 +56,15 @@ async fn the_stricter_policy_of_project_and_organization_holds() {
         assert!(problem["errors"][0]["field"].as_str().unwrap().starts_with("secret_policy."));
     }
 }
+
+#[tokio::test]
+async fn a_client_can_be_made_disabled() {
+    let app = world().await;
+    let made = client_in(&app, "acme", "red", "off", json!({"status": "disabled"})).await;
+    assert_eq!(made["status"], "disabled");
+    let secret = made["client_secret"].as_str().unwrap().to_owned();
+    let off = crate::app::TestClient { id: "off".to_owned(), secret };
+    assert_eq!(app.token_request(&off, &[]).send().await.unwrap().status(), 401);
+    assert_eq!(ask(&app, "PATCH", "clients/off", &json!({"status": "active"})).await.0, 200);
+    assert_eq!(app.token_request(&off, &[]).send().await.unwrap().status(), 200);
+}

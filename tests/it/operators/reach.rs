@@ -199,7 +199,15 @@ async fn an_apis_scopes_come_and_go_when_nobody_has_them() {
     client_in(&app, "acme", "blue", "holder", json!({"scopes": ["a:write"]})).await;
     let (status, problem) = call(&app, &token, "PATCH", path, with(&["a:read"])).await;
     assert_eq!((status, &problem["reason"]), (409, &json!("conflict")), "{problem}");
+    assert!(!problem.to_string().contains("holder"), "it is another project's: {problem}");
     assert_eq!(call(&app, &token, "DELETE", path, Value::Null).await.0, 409);
+    // What reaches into other projects takes the organization's level.
+    let introspected =
+        json!({"identifier": "https://i.example", "introspectors": ["nobody"], "scopes": [{"name": "i:read"}]});
+    assert_eq!(call(&app, &token, "POST", "apis", introspected).await.1["reason"], "beyond_caller");
+    for patch in [json!({"introspectors": ["nobody"]}), json!({"token_ttl": 60})] {
+        assert_eq!(call(&app, &token, "PATCH", path, patch).await.1["reason"], "beyond_caller");
+    }
     assert_eq!(call(&app, &token, "PATCH", path, with(&["a:write"])).await.0, 200);
     // Another organization sees nothing of it, and cannot grant its scopes, nor take them for its own.
     let other = ["mintage:apis:read", "mintage:apis:write", "mintage:clients:write"];

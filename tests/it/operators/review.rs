@@ -148,7 +148,7 @@ async fn the_webhook_is_told_once_signed_and_again_until_it_has_heard() {
     let key = STANDARD.encode([7u8; 32]);
     let app = TestApp::builder()
         .config(|config| {
-            config.webhook.url = Some(url);
+            config.webhook.url = Some(Sensitive::from(url));
             config.webhook.secret = Some(Sensitive::from(format!("whsec_{key}")));
             config.review.every = Span::from_secs(1);
         })
@@ -204,7 +204,7 @@ async fn a_webhook_is_configured_with_a_secret_that_is_one() {
         config.store.url = format!("redb:{}", dir.path().join("s/m.redb").display());
         config.keys.dir = dir.path().join("keys");
         config.admin.socket = dir.path().join("s/a.sock");
-        config.webhook.url = Some(url.to_owned());
+        config.webhook.url = Some(Sensitive::from(url.to_owned()));
         config.webhook.secret = secret.map(|secret| Sensitive::from(secret.to_owned()));
         let error = mintage::server::Server::start(&config, mintage::server::Parts::default(), false).await;
         let error = error.err().expect("it is refused").to_string();

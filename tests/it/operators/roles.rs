@@ -151,6 +151,20 @@ async fn nobody_defines_or_grants_a_role_that_holds_more_than_they_do() {
         let (status, answer) = call(&app, token, "POST", "roles", body).await;
         assert_eq!(status, expected, "{scopes} {level}: {answer}");
     }
+    // One that may come to grant more is given away by who holds it, or reaches the organization.
+    made(&app, "apis", json!({"identifier": "https://a.example", "organization": "acme", "scopes": [{"name": "a:r"}]}))
+        .await;
+    made(&app, "roles", json!({"name": "READER", "organization": "acme", "scopes": ["a:r"]})).await;
+    let holder = operator(&app, "acme", "red", &[], &["PROJECT_CLIENT_MANAGER", "READER"]).await;
+    for (token, expected) in [(&manager, 403), (&owner, 403), (&holder, 201), (&organization, 201)] {
+        let (status, answer) = call(&app, token, "POST", "clients", json!({"name": "x", "roles": ["READER"]})).await;
+        assert_eq!(status, expected, "{answer}");
+        let (status, made) = call(&app, token, "POST", "clients", json!({"name": "y", "scopes": ["a:r"]})).await;
+        assert_eq!(status, 201, "its scope is the organization's to grant: {made}");
+        let path = format!("clients/{}", made["client_id"].as_str().unwrap());
+        let (status, answer) = call(&app, token, "PATCH", &path, json!({"roles": ["READER"]})).await;
+        assert_eq!(status, if expected == 201 { 200 } else { 403 }, "{answer}");
+    }
     // A role that clients of other projects hold is not a project's to change.
     made(&app, "roles", json!({"name": "SHARED", "organization": "acme", "scopes": ["mintage:clients:read"]})).await;
     super::client_in(&app, "acme", "blue", "holder", json!({"roles": ["SHARED"]})).await;

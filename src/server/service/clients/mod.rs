@@ -11,7 +11,6 @@ pub(super) mod secrets;
 use serde_json::{Value, json};
 
 use crate::api;
-use crate::api::ClientStatus;
 use crate::clock::UnixTime;
 use crate::id::{ClientId, Generation};
 use crate::secret::ClientSecret;
@@ -116,7 +115,7 @@ impl Service {
             roles,
             ip_allowlist,
             token_ttl: new.token_ttl,
-            status: ClientStatus::Active,
+            status: new.status,
             secrets: vec![record],
             past_generations: Vec::new(),
             description: new.description,
@@ -126,7 +125,9 @@ impl Service {
             updated_at: now,
             revision: ABSENT + 1,
         };
-        caller.check_gives("registering this client", &Grants::of_client(&client, &self.catalog.now()))?;
+        let catalog = self.catalog.now();
+        caller.check_gives("registering this client", &Grants::of_client(&client, &catalog))?;
+        catalog.roles_of(&client).try_for_each(|role| caller.check_gives_role(role))?;
         Ok((client, secret))
     }
 
@@ -229,7 +230,11 @@ impl Service {
         let now = self.clock.now();
         let mut client = before.clone();
         let revoked = change(&mut client, now)?;
-        caller.check_gives("granting this", &gained(before, &client, &self.catalog.now()))?;
+        if revoked.is_empty() && json!(before.shown(|_| None)) == json!(client.shown(|_| None)) {
+            // What changes nothing is no change: no record, and the tag stays.
+            return Ok(Some(client));
+        }
+        self.check_gains(before, &client, caller)?;
         client.updated_at = now;
         client.revision += 1;
         let (was, is) = (json!(before.shown(|_| None)), json!(client.shown(|_| None)));
@@ -244,6 +249,16 @@ impl Service {
         }
     }
 
+    /// Nobody gives away what they do not hold: neither what `after` is granted and `before` was not, nor a role.
+    fn check_gains(&self, before: &Client, after: &Client, caller: &Caller) -> Result<(), Error> {
+        let catalog = self.catalog.now();
+        let mut new = after.clone();
+        new.scopes = after.scopes.iter().filter(|scope| !before.scopes.contains(scope.as_str())).cloned().collect();
+        new.roles.retain(|role| !before.roles.contains(role));
+        caller.check_gives("granting this", &Grants::of_client(&new, &catalog))?;
+        catalog.roles_of(&new).try_for_each(|role| caller.check_gives_role(role))
+    }
+
     /// Replaces every generation, and gives the old ones as revoked.
     pub(super) fn cut_off(&self, client: &mut Client, now: UnixTime) -> Result<Vec<Revocation>, Error> {
         let until = now.plus(self.longest_token());
@@ -254,14 +269,6 @@ impl Service {
         }
         Ok(revoked)
     }
-}
-
-/// What `after` is granted and `before` was not.
-fn gained(before: &Client, after: &Client, catalog: &CatalogSnapshot) -> Grants {
-    let mut new = after.clone();
-    new.scopes = after.scopes.iter().filter(|scope| !before.scopes.contains(scope.as_str())).cloned().collect();
-    new.roles.retain(|role| !before.roles.contains(role));
-    Grants::of_client(&new, catalog)
 }
 
 fn revocation(generation: &Generation, until: UnixTime) -> Revocation {

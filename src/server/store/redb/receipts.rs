@@ -27,10 +27,20 @@ fn write(transaction: &WriteTransaction, name: &str, record: &ReceiptRecord) -> 
 /// Writes the receipt of the request that asked for a change, together with it.
 pub(super) fn note(transaction: &WriteTransaction, change: &Change) -> Result<(), StoreError> {
     let Some(receipt) = &change.origin.receipt else { return Ok(()) };
+    let earlier: Option<ReceiptRecord> = {
+        let receipts = transaction.open_table(RECEIPTS).map_err(unavailable)?;
+        let found = receipts.get(receipt.name.as_str()).map_err(unavailable)?;
+        found.map(|bytes| decode("a receipt", bytes.value())).transpose()?
+    };
+    // One request can make several changes, which are written together.
+    let place = match (earlier.filter(|earlier| earlier.until == receipt.until), &change.place) {
+        (Some(ReceiptRecord { place: Some(earlier), .. }), Some(place)) => Some(earlier.and(place)),
+        (_, place) => place.clone(),
+    };
     let record = ReceiptRecord {
         fingerprint: receipt.fingerprint.clone(),
         until: receipt.until,
-        place: change.place.clone(),
+        place,
         target: change.target.clone(),
         answer: None,
     };
