@@ -112,3 +112,27 @@ async fn an_introspector_knows_tokens_as_long_as_it_is_named() {
         assert_eq!(answer["active"], active, "{answer}");
     }
 }
+
+#[tokio::test]
+async fn an_array_is_no_object() {
+    let app = TestApp::start().await;
+    app.api(ORDERS, &["orders:read"]).await;
+    for (method, path, body) in [
+        ("POST", "organizations", json!({"id": "a", "secret_policy": [60]})),
+        ("POST", "projects", json!({"id": "a", "secret_policy": []})),
+        ("PATCH", "organizations/default", json!({"secret_policy": [60]})),
+        ("PATCH", "projects/default", json!({"secret_policy": []})),
+        ("POST", "apis", json!({"identifier": "urn:a", "scopes": [["a:read"]]})),
+        ("PATCH", "apis/https%3A%2F%2Forders.example", json!({"scopes": [["orders:read", "d"]]})),
+    ] {
+        let (status, problem) = ask(&app, method, path, &body).await;
+        assert_eq!(
+            (status, &problem["reason"]),
+            (400, &json!("malformed_request")),
+            "{method} {path} {body}: {problem}"
+        );
+    }
+    for body in [json!({"secret_policy": {"max_ttl": 60}}), json!({"secret_policy": null}), json!({})] {
+        assert_eq!(ask(&app, "PATCH", "projects/default", &body).await.0, 200, "{body}");
+    }
+}
