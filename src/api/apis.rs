@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Rfc3339;
 
 use super::member;
+use super::object::{objects, objects_member};
 
 /// A scope that an API defines.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct NewApi {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
     /// The scopes it defines.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     #[cfg_attr(feature = "server", schema(max_items = 1000))]
     pub scopes: Vec<ScopeDefinition>,
     /// How long its tokens live at most, in whole seconds.
@@ -63,7 +64,7 @@ pub struct ApiPatch {
     #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1))]
     pub token_ttl: Option<Option<u64>>,
     /// All scopes that it defines. One that a client or a role still has cannot be left out.
-    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "objects_member", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(max_items = 1000, nullable = false))]
     pub scopes: Option<Vec<ScopeDefinition>>,
     /// All clients that may introspect tokens for it.

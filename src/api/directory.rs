@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Rfc3339;
 
 use super::member;
+use super::object::{object, object_member};
 
 /// How long secrets may live, and when their end is announced. Where an organization and its project both say something,
 /// the shorter life and the earlier warning hold.
@@ -49,7 +50,7 @@ pub struct NewOrganization {
     #[cfg_attr(feature = "server", schema(pattern = r"\S", min_length = 1, max_length = 512))]
     pub name: Option<String>,
     /// How long the secrets of its clients may live.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub secret_policy: SecretPolicy,
 }
 
@@ -63,7 +64,7 @@ pub struct OrganizationPatch {
     #[cfg_attr(feature = "server", schema(pattern = r"\S", min_length = 1, max_length = 512, nullable = false))]
     pub name: Option<String>,
     /// How long the secrets of its clients may live; null takes both limits away.
-    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<SecretPolicyPatch>))]
     pub secret_policy: Option<Option<SecretPolicyPatch>>,
 }
@@ -98,7 +99,7 @@ pub struct NewProject {
     #[cfg_attr(feature = "server", schema(pattern = r"\S", min_length = 1, max_length = 512))]
     pub name: Option<String>,
     /// How long the secrets of its clients may live.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub secret_policy: SecretPolicy,
 }
 

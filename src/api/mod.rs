@@ -10,6 +10,7 @@ mod directory;
 mod explain;
 mod given;
 mod keys;
+mod object;
 mod review;
 #[cfg(feature = "server")]
 mod schema;

@@ -107,7 +107,7 @@ pub const TABLE: &[Row] = &[
     ("DELETE", "/api/v1/clients/{id}/secrets/{secret_id}", "", Operators(ABSENT, 200)),
     ("GET", "/api/v1/clients/{id}/usage", "", Operators(ABSENT, 200)),
     ("GET", "/api/v1/bulk/clients", "", Operators(200, 200)),
-    // Each fails alone: what is another organization's is told from nothing in none of them.
+    // Each is answered for itself: in another organization it fails as in one that there is not.
     (
         "POST",
         "/api/v1/bulk/clients",

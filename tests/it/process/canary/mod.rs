@@ -229,6 +229,10 @@ impl Site {
                 let request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
                 assert_eq!(request.send().await.unwrap().status(), 400, "{body}");
             }
+            // As what names a request that is carried out once.
+            let request = self.http.post(self.server.url("/api/v1/keys/rotate")).bearer_auth(&self.token);
+            let request = request.header(CONTENT_TYPE, "application/json").header("idempotency-key", &secret);
+            assert_eq!(request.body("{}").send().await.unwrap().status(), 200);
             let (status, _) = ask(&self.place.socket(), "POST", "tokens/explain", &json!({ "token": secret })).unwrap();
             assert!(status < 500);
         }
