@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Rfc3339;
 
-use super::{member, objects, objects_member};
+use super::member;
+use super::object::{objects, objects_member};
 
 /// A scope that an API defines.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]

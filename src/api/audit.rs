@@ -9,6 +9,7 @@ use crate::clock::Rfc3339;
 
 /// The parts of the audit log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum AuditKind {
     /// The chain: changes, and what the log says of itself.
@@ -37,6 +38,7 @@ impl AuditKind {
 
 /// Something that the audit log has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum AuditEntry {
     /// A record of the chain.
@@ -49,6 +51,7 @@ pub enum AuditEntry {
 
 /// Who made a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AuditActor {
     /// `admin` (at the admin socket), `client`, or `system` (the service itself).
     pub kind: String,
@@ -74,6 +77,7 @@ impl AuditActor {
 
 /// A record of the chain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AuditChange {
     /// Its number.
     pub sequence: u64,
@@ -109,6 +113,7 @@ pub struct AuditChange {
 
 /// A token that was issued.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AuditIssuance {
     /// The segment that it is in.
     pub segment: u64,
@@ -138,6 +143,7 @@ pub struct AuditIssuance {
 
 /// A request that was refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AuditRefusal {
     /// Its number.
     pub number: u64,
@@ -176,6 +182,7 @@ impl AuditEntry {
 
 /// A record or a segment exactly as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AuditExport {
     /// The number of the record, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,6 +198,7 @@ pub struct AuditExport {
 
 /// The end of the audit chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AuditHead {
     /// It, signed: a compact JWS to be kept elsewhere, and to hold the chain against later.
     pub head: String,
@@ -202,6 +210,7 @@ pub struct AuditHead {
 
 /// What the audit log is to be held against.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VerifyAudit {
     /// A signed head.
@@ -211,6 +220,7 @@ pub struct VerifyAudit {
 
 /// Whether the audit log is as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AuditVerdict {
     /// Whether it is.
     pub ok: bool,
@@ -228,6 +238,7 @@ pub struct AuditVerdict {
 
 /// Something in the audit log that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AuditProblem {
     /// The number of the record, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,14 +5,18 @@ use serde_json::Value;
 
 /// Clients that are to be registered, each for itself.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BulkClients {
     /// Each as a `NewClient`, with `status` if it is to be disabled from the start. One that cannot be read fails alone.
+    #[cfg_attr(feature = "server", schema(max_items = 1000))]
     pub clients: Vec<BulkItem>,
 }
 
 /// One of many, as it was sent. A secret may be in it, so `Debug` prints nothing of it.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "server", schema(value_type = Value))]
 #[serde(transparent)]
 pub struct BulkItem(pub Value);
 
@@ -24,6 +28,7 @@ impl std::fmt::Debug for BulkItem {
 
 /// What became of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum BulkStatus {
     /// It is registered; or would be, where that was all that was asked.
@@ -36,6 +41,7 @@ pub enum BulkStatus {
 
 /// What became of all of them, in the order in which they were sent.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct BulkResults {
     /// One for each.
     pub items: Vec<BulkResult>,
@@ -43,6 +49,7 @@ pub struct BulkResults {
 
 /// What became of one.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct BulkResult {
     /// Its place among those that were sent, from 0.
     pub index: usize,
@@ -67,6 +74,7 @@ impl std::fmt::Debug for BulkResult {
 
 /// A member that cannot be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ItemError {
     /// The member; empty where the whole cannot be read.
     pub field: String,

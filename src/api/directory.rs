@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Rfc3339;
 
-use super::{member, object, object_member};
+use super::member;
+use super::object::{object, object_member};
 
 /// How long secrets may live, and when their end is announced. Where an organization and its project both say something,
 /// the shorter life and the earlier warning hold.

@@ -10,17 +10,13 @@ mod directory;
 mod explain;
 mod given;
 mod keys;
+mod object;
 mod review;
 #[cfg(feature = "server")]
 mod schema;
 mod secrets;
 mod usage;
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use apis::{Api, ApiPatch, NewApi, ScopeDefinition};
@@ -45,47 +41,6 @@ pub use usage::{ScopeUsage, SecretCounts, SecretUsage, Usage, UsageBucket, Usage
 /// no null.
 fn member<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
-}
-
-/// An object as JSON has it. serde takes an array for a struct, member by member: nobody means that.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
-        struct Members<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-            type Value = T;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(members))
-            }
-        }
-        value.deserialize_map(Members(PhantomData)).map(Self)
-    }
-}
-
-/// A member that is an object.
-fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<T, D::Error> {
-    Object::deserialize(value).map(|object| object.0)
-}
-
-/// A member that is a list of objects.
-fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Vec<T>, D::Error> {
-    Vec::<Object<T>>::deserialize(value).map(|objects| objects.into_iter().map(|object| object.0).collect())
-}
-
-/// A member of a merge patch that is an object, or null.
-fn object_member<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::<Object<T>>::deserialize(value).map(|object| Some(object.map(|object| object.0)))
-}
-
-/// A member of a merge patch that is a list of objects.
-fn objects_member<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<Vec<T>>, D::Error> {
-    objects(value).map(Some)
 }
 
 /// A page of a list.

@@ -8,6 +8,7 @@ use crate::clock::Rfc3339;
 
 /// What figures are of, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum UsageBucket {
     /// Hours.
@@ -29,6 +30,7 @@ impl UsageBucket {
 
 /// What a client has used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Usage {
     /// The client.
     pub client_id: String,
@@ -61,6 +63,7 @@ pub struct Usage {
 
 /// What a secret was used for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SecretUsage {
     /// Its identifier.
     pub id: String,
@@ -76,6 +79,7 @@ pub struct SecretUsage {
 
 /// What a scope was used for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ScopeUsage {
     /// Its name.
     pub name: String,
@@ -87,6 +91,7 @@ pub struct ScopeUsage {
 
 /// An hour or a day.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UsageItem {
     /// When it began.
     pub start_at: Rfc3339,
@@ -104,6 +109,7 @@ pub struct UsageItem {
 
 /// How often a secret was used.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SecretCounts {
     /// How many tokens were issued for it.
     pub issued: u64,

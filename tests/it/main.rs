@@ -42,6 +42,7 @@ mod metrics;
 mod mishaps;
 mod openapi;
 mod operators;
+mod overlap;
 mod pace;
 mod process;
 mod properties;

@@ -13,6 +13,7 @@ use crate::server::service::{AuditFilter, ExportFilter, PageRequest};
 
 use super::App;
 use super::extract::Json;
+use super::openapi::{AuditFilters, AuditSpan, Paging};
 use super::operator::{Answer, Operator};
 use super::render::Fault;
 
@@ -60,6 +61,13 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     }
 }
 
+/// Lists what the audit log has within reach, the newest first
+#[utoipa::path(
+    get, path = "/api/v1/audit",
+    params(Paging, AuditFilters, AuditSpan),
+    security(("client_credentials" = ["mintage:audit:read"])),
+    responses((status = 200, description = "A page of it", body = api::Page<api::AuditEntry>)),
+)]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Operator,
@@ -83,6 +91,12 @@ pub(super) async fn list(
         .map_err(caller.fault(&app))
 }
 
+/// The audit log exactly as it is kept, to be verified elsewhere
+#[utoipa::path(
+    get, path = "/api/v1/audit/export",
+    params(Paging, AuditSpan),
+    responses((status = 200, description = "A page of records and segments", body = api::Page<api::AuditExport>)),
+)]
 pub(super) async fn export(
     State(app): State<App>,
     caller: Operator,
@@ -93,10 +107,24 @@ pub(super) async fn export(
     app.service.export_audit(&filter, &page).await.map(Answer).map_err(caller.fault(&app))
 }
 
+/// The end of the audit chain, signed
+///
+/// Kept elsewhere, it shows later whether anything before it was altered or taken away.
+#[utoipa::path(
+    get, path = "/api/v1/audit/head",
+    security(("client_credentials" = ["mintage:audit:read"])),
+    responses((status = 200, description = "It", body = api::AuditHead)),
+)]
 pub(super) async fn head(State(app): State<App>, caller: Operator) -> Result<Answer<api::AuditHead>, Fault> {
     app.service.audit_head().await.map(Answer).map_err(caller.fault(&app))
 }
 
+/// Whether the audit log is as it was written
+#[utoipa::path(
+    post, path = "/api/v1/audit/verify",
+    request_body = api::VerifyAudit,
+    responses((status = 200, description = "What was found", body = api::AuditVerdict)),
+)]
 pub(super) async fn verify(
     State(app): State<App>,
     caller: Operator,

@@ -24,6 +24,17 @@ const PAGE: usize = 1000;
 /// How many pages wait for a slow reader.
 const PAGES_AHEAD: usize = 1;
 
+/// Registers many clients, each for itself
+///
+/// One that cannot be registered fails alone, and one whose identifier is taken is left as it is. The answer has the
+/// secrets that were made, and nothing else has them.
+#[utoipa::path(
+    post, path = "/api/v1/bulk/clients",
+    params(("dry_run" = Option<bool>, Query, description = "Register nothing, and say what would become of each")),
+    request_body = BulkClients,
+    security(("client_credentials" = ["mintage:clients:write"])),
+    responses((status = 200, description = "What became of each", body = BulkResults)),
+)]
 pub(super) async fn import_clients(
     State(app): State<App>,
     caller: Operator,
@@ -36,8 +47,16 @@ pub(super) async fn import_clients(
     Ok(Answer(BulkResults { items }))
 }
 
-/// All clients, one a line, as they are shown. Where the store fails on the way the answer breaks off, so that nobody
-/// takes it for whole.
+/// All clients within reach, one a line, as they are shown
+///
+/// Where the store fails on the way the answer breaks off, so that nobody takes it for whole.
+#[utoipa::path(
+    get, path = "/api/v1/bulk/clients",
+    security(("client_credentials" = ["mintage:clients:read"])),
+    responses((
+        status = 200, description = "A client in JSON on each line", body = String, content_type = "application/x-ndjson",
+    )),
+)]
 pub(super) async fn export_clients(State(app): State<App>, caller: Operator) -> Result<Response, Fault> {
     let mut page = PageRequest { limit: Some(PAGE), cursor: None };
     let mut next = lines(&app, &mut page, &caller.0).await.map_err(caller.fault(&app))?;

@@ -10,13 +10,21 @@ use crate::server::error::Error;
 use crate::source_ip::Peer;
 
 use super::App;
+use super::openapi::OfMetrics;
 use super::render::Fault;
 
 /// The scope that reads them.
 const METRICS_READ: &str = "mintage:metrics:read";
 
+/// Metrics, as Prometheus reads them
+///
 /// For a token with the scope; and without any, for an address that the configuration allows. Behind a trusted proxy
 /// that is the address that the proxy names: what comes through a proxy on this machine is not from this machine.
+#[utoipa::path(
+    get, path = "/metrics",
+    security((), ("client_credentials" = ["mintage:metrics:read"])),
+    responses((status = 200, description = "They", body = String, content_type = "text/plain"), OfMetrics),
+)]
 pub(super) async fn show(State(app): State<App>, request: Request) -> Response {
     let Ok(scope) = Scope::parse(METRICS_READ) else {
         return Fault::new(&app, Error::Internal("a scope of ours is none".to_owned())).into_response();

@@ -7,10 +7,18 @@ use crate::server::error::Error;
 use crate::server::service::ReviewSettings;
 
 use super::App;
+use super::openapi::{Paging, ReviewSpans};
 use super::operator::{Answer, Operator};
 use super::query::Query;
 use super::render::Fault;
 
+/// What of clients and their secrets is worth a look
+#[utoipa::path(
+    get, path = "/api/v1/review",
+    params(Paging, ReviewSpans),
+    security(("client_credentials" = ["mintage:clients:read"])),
+    responses((status = 200, description = "A page of it", body = api::Page<api::Finding>)),
+)]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Operator,

@@ -13,10 +13,19 @@ use hyper::body::Frame;
 use crate::server::service::Backup;
 
 use super::App;
+use super::openapi::AlreadyUnderWay;
 use super::operator::Operator;
 use super::render::Fault;
 
-/// All that the store has at this moment. An answer that breaks off is no backup: its reader sees so.
+/// A backup: all that the store has at this moment
+///
+/// An answer that breaks off is no backup: its reader sees so.
+#[utoipa::path(
+    get, path = "/api/v1/store/backup",
+    responses((
+        status = 200, description = "What store restore takes", body = String, content_type = "application/octet-stream",
+    ), AlreadyUnderWay),
+)]
 pub(super) async fn backup(State(app): State<App>, caller: Operator) -> Result<Response, Fault> {
     let backup = app.service.backup(&caller.0).await.map_err(caller.fault(&app))?;
     let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")];

@@ -10,10 +10,18 @@ use crate::server::service::UsageRange;
 
 use super::App;
 use super::extract::Segment;
+use super::openapi::UsageSpan;
 use super::operator::{Answer, Operator};
 use super::query::Query;
 use super::render::Fault;
 
+/// What a client has used: tokens, secrets, scopes, and what it was refused for
+#[utoipa::path(
+    get, path = "/api/v1/clients/{id}/usage",
+    params(("id" = String, Path, description = "Its identifier"), UsageSpan),
+    security(("client_credentials" = ["mintage:usage:read"])),
+    responses((status = 200, description = "The figures", body = api::Usage)),
+)]
 pub(super) async fn show(
     State(app): State<App>,
     caller: Operator,

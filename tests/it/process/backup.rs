@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 
 use redb::{ReadableDatabase, ReadableTable, TableHandle};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Mintage, Place, ask, audit, contents, mode, speak};
+use super::{Mintage, PATIENCE, Place, ask, audit, contents, mode, speak};
 
 /// A second place with the keys of this one, and nothing else.
 fn elsewhere(place: &Place) -> Place {
@@ -48,7 +51,33 @@ fn counts(place: &Place, file: &Path) -> BTreeMap<String, u64> {
     serde_json::from_value(report["tables"].clone()).unwrap()
 }
 
-/// Something in every table that a store has.
+/// A webhook, and what says that it was told something.
+fn webhook() -> (String, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (told, tells) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map(Result::unwrap) {
+            let mut request = BufReader::new(&stream);
+            let mut length = 0;
+            let mut line = String::new();
+            while request.read_line(&mut line).unwrap() > 2 {
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            request.read_exact(&mut vec![0; length]).unwrap();
+            (&stream).write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+            if told.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    (url, tells)
+}
+
+/// Something in every table that a store has, but for what a webhook was told.
 async fn fill(place: &Place, server: &Mintage) -> (String, String) {
     place.text(&["api", "create", "https://orders.example", "--scope", "orders:read"]);
     place.text(&["role", "create", "READER", "--scope", "orders:read"]);
@@ -142,8 +171,16 @@ async fn a_backup_taken_while_the_service_works_gives_tokens_elsewhere() {
 #[tokio::test]
 async fn every_table_comes_along_with_all_it_has_and_without_a_server_too() {
     let place = Place::new();
+    let (url, told) = webhook();
+    let webhook = format!("[webhook]\nurl = \"{url}\"\nsecret = \"{}\"\n", "s".repeat(32));
+    place.write("mintage.toml", format!("[review]\nevery = \"1s\"\n{webhook}"));
     let server = place.start(&[]);
     fill(&place, &server).await;
+    // What the webhook was told is remembered before it is told of the next.
+    for name in ["ends soon", "ends soon, too"] {
+        place.client(&[name, "--secret-ttl", "1h"]);
+        told.recv_timeout(PATIENCE).unwrap();
+    }
     assert_eq!(server.stop("-TERM").code, Some(0));
     let whole = counts(&place, &place.store());
     assert!(whole.values().all(|count| *count > 0), "the test leaves a table empty: {whole:?}");

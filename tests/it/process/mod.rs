@@ -6,6 +6,7 @@ mod apply;
 mod audit;
 mod backup;
 mod between;
+mod canary;
 mod changes;
 mod cli;
 mod config;

@@ -21,13 +21,16 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use utoipa::OpenApi;
 
 use super::{
-    App, apis, clients, errors, explain, forward_auth, health, introspect, keys, organizations, projects, revocations,
-    revoke, roles, token, well_known, whoami,
+    App, apis, audit, bulk, clients, errors, explain, forward_auth, health, introspect, keys, metrics, organizations,
+    projects, review, revocations, revoke, roles, store, token, usage, well_known, whoami,
 };
 
-pub(super) use params::{ClientFilters, Forwarded, IfMatch, OfOrganization, Paging};
+pub(super) use params::{
+    AuditFilters, AuditSpan, ClientFilters, Forwarded, IfMatch, OfOrganization, Paging, ReviewSpans, UsageSpan,
+};
 pub(super) use refusals::{
-    AtAGuard, AtRevocation, AtTheFeed, AtTheToken, NoSuchApi, NoSuchReason, NotReady, OfAForwardedRequest, OfAToken,
+    AlreadyUnderWay, AtAGuard, AtRevocation, AtTheFeed, AtTheToken, NoSuchApi, NoSuchReason, NotReady,
+    OfAForwardedRequest, OfAToken, OfMetrics,
 };
 pub(super) use shapes::{JwkSet, NewToken, TokenInForm};
 
@@ -65,6 +68,12 @@ pub(super) use shapes::{JwkSet, NewToken, TokenInForm};
         clients::add_secret,
         clients::retire_secrets,
         clients::withdraw_secret,
+        bulk::export_clients,
+        bulk::import_clients,
+        usage::show,
+        review::list,
+        audit::list,
+        audit::head,
         keys::list,
         keys::rotate,
         keys::revoke,
@@ -91,6 +100,7 @@ struct OnBoth;
         forward_auth::by_query,
         forward_auth::by_guard,
         errors::show,
+        metrics::show,
     ),
     components(schemas(crate::oauth::response::ErrorResponse))
 )]
@@ -98,7 +108,7 @@ struct OnPublic;
 
 /// What the admin socket has besides.
 #[derive(OpenApi)]
-#[openapi(paths(explain::token, explain::refusal))]
+#[openapi(paths(explain::token, explain::refusal, store::backup, audit::export, audit::verify))]
 struct OnLocal;
 
 /// Who is served.

@@ -5,12 +5,21 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
+use crate::api::{AuditKind, UsageBucket};
 use crate::server::service::ClientFilter;
 
 pub(super) const IF_MATCH: &str = "If-Match";
 
 fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
+}
+
+fn moment() -> ObjectBuilder {
+    text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+}
+
+fn seconds() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0))
 }
 
 fn parameter(name: &str, place: ParameterIn, schema: ObjectBuilder, description: &str) -> Parameter {
@@ -72,6 +81,37 @@ parameters! {
         text().pattern(Some(r#"^(\*|[ ,]*((W/)?"[!#-~]*" *(,[ ,]*|$))*)$"#)),
         "ETags of what the change has to be made from; left out, it is made from whatever is there.",
     )];
+    /// Which part of a client's figures.
+    UsageSpan = vec![
+        in_query("since", moment(), "From the hour or day on that this is in."),
+        in_query("until", moment(), "To the hour or day before this; to now if left out."),
+        in_query(
+            "bucket",
+            text().enum_values(Some([UsageBucket::Hour.as_str(), UsageBucket::Day.as_str()])),
+            "What the figures are of.",
+        ),
+    ];
+    /// When something counts as ending or unused.
+    ReviewSpans = vec![
+        in_query("expiring_within", seconds(), "How long before its end a secret is about to end, in seconds; what its project says if left out."),
+        in_query("unused_for", seconds(), "How long a client or scope is not used before that is worth a look, in seconds."),
+        in_query("never_used_for", seconds(), "How long a client is there before its never having been used is, in seconds."),
+    ];
+    /// What of the audit log.
+    AuditFilters = vec![
+        in_query("kind", text().enum_values(Some(AuditKind::ALL.map(AuditKind::as_str))), "The part; changes if left out."),
+        in_query("actor", text(), "By this actor: `admin:1000`, `client:c_…`, `system`."),
+        in_query("action", text(), "This action."),
+        in_query("target", text(), "About this target."),
+        in_query("client", text(), "About this client, or by it."),
+        in_query("request_id", text(), "In the request of this name."),
+        in_query("jti", text(), "The token of this `jti`."),
+    ];
+    /// When it was recorded.
+    AuditSpan = vec![
+        in_query("since", moment(), "Not before this."),
+        in_query("until", moment(), "Before this."),
+    ];
     /// What a proxy asks about.
     Forwarded = vec![
         in_query("scope", text().min_length(Some(1)), "The scopes that the request needs, separated by spaces."),
@@ -81,7 +121,6 @@ parameters! {
 }
 
 fn client_filter(name: &str) -> Parameter {
-    let moment = || text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
     let (schema, description) = match name {
         "organization" => (text(), "Of this organization."),
         "project" => (text(), "Of this project."),

@@ -104,6 +104,13 @@ kinds! {
         MalformedRequest, NoCredentials, TokenInvalid, TokenExpired, TokenRevoked, InsufficientScope, IpNotAllowed,
         WrongEnvironment, NoRuleMatches, NotFound, Unavailable
     ];
+    /// Where one at a time is done.
+    AlreadyUnderWay = Problem [Conflict];
+    /// Of what scrapes metrics.
+    OfMetrics = Problem [
+        MalformedRequest, NoCredentials, TokenInvalid, TokenExpired, TokenRevoked, InsufficientScope, IpNotAllowed,
+        InternalError, Unavailable
+    ];
     /// Where an API is named that there is not.
     NoSuchApi = Problem [NotFound];
     /// Where a reason is named that there is not.
