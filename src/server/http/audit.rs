@@ -94,7 +94,7 @@ pub(super) async fn export(
 }
 
 pub(super) async fn head(State(app): State<App>, caller: Operator) -> Result<Answer<api::AuditHead>, Fault> {
-    app.service.audit_head().await.map(Answer).map_err(caller.fault(&app))
+    app.service.audit_head(&caller.0).await.map(Answer).map_err(caller.fault(&app))
 }
 
 pub(super) async fn verify(
