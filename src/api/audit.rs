@@ -83,8 +83,8 @@ pub struct AuditChange {
     pub sequence: u64,
     /// Its hash.
     pub hash: String,
-    /// When.
-    pub recorded_at: Rfc3339,
+    /// When; none of a record that cannot be read any more.
+    pub recorded_at: Option<Rfc3339>,
     /// Who.
     pub actor: AuditActor,
     /// What was done.
@@ -159,6 +159,12 @@ pub struct AuditRefusal {
     pub detail: Option<String>,
     /// The client, where it is known.
     pub client_id: Option<String>,
+    /// The organization that the client belonged to then, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// The project in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// Where the request came from.
     pub source_address: Option<String>,
     /// How many more were refused just before, and are not recorded.
@@ -169,13 +175,13 @@ pub struct AuditRefusal {
 }
 
 impl AuditEntry {
-    /// When it was recorded.
+    /// When it was recorded; none of a record that cannot be read any more.
     #[must_use]
-    pub const fn recorded_at(&self) -> Rfc3339 {
+    pub const fn recorded_at(&self) -> Option<Rfc3339> {
         match self {
             Self::Change(change) => change.recorded_at,
-            Self::Issuance(issuance) => issuance.recorded_at,
-            Self::Refusal(refusal) => refusal.recorded_at,
+            Self::Issuance(issuance) => Some(issuance.recorded_at),
+            Self::Refusal(refusal) => Some(refusal.recorded_at),
         }
     }
 }
@@ -216,6 +222,24 @@ pub struct VerifyAudit {
     /// A signed head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    /// A JWK Set: keys that are known to sign here. The service's own if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Value>,
+}
+
+/// Where the keys are from that signatures were held against, and that vouch for those that are kept with the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum AuditKeys {
+    /// The running service's.
+    Server,
+    /// The files in the folder of keys.
+    Folder,
+    /// A JWK Set that was given.
+    Jwks,
+    /// Nowhere else: who can write the store can have added one.
+    Store,
 }
 
 /// Whether the audit log is as it was written.
@@ -228,8 +252,10 @@ pub struct AuditVerdict {
     pub records: u64,
     /// How many segments of issuances there are.
     pub segments: u64,
-    /// The end of the chain, signed; none where there is no key to sign it with.
+    /// The end of the chain, signed; none where it is not whole, or where there is no key to sign it with.
     pub head: Option<String>,
+    /// Where the keys are from.
+    pub keys: AuditKeys,
     /// The last record that was pruned; the chain begins behind it.
     pub pruned_through: Option<u64>,
     /// What is not as it was written.

@@ -21,8 +21,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use apis::{Api, ApiPatch, NewApi, ScopeDefinition};
 pub use audit::{
-    AuditActor, AuditChange, AuditEntry, AuditExport, AuditHead, AuditIssuance, AuditKind, AuditProblem, AuditRefusal,
-    AuditVerdict, VerifyAudit,
+    AuditActor, AuditChange, AuditEntry, AuditExport, AuditHead, AuditIssuance, AuditKeys, AuditKind, AuditProblem,
+    AuditRefusal, AuditVerdict, VerifyAudit,
 };
 pub use bulk::{BulkClients, BulkItem, BulkResult, BulkResults, BulkStatus, ItemError};
 pub use clients::{Client, ClientPatch, ClientStatus, EffectiveScope, NewClient};

@@ -40,8 +40,8 @@ pub struct Usage {
     pub since_at: Rfc3339,
     /// The last one begins before this.
     pub until_at: Rfc3339,
-    /// Up to this moment nothing is missing, whatever happens. What came later is lost if the service crashes before it is
-    /// written.
+    /// Up to this moment everything is written. What came later is counted here as well, and is lost if the service
+    /// crashes before it is written.
     pub complete_until_at: Rfc3339,
     /// How long that takes, in seconds: a crash loses that much at most.
     pub flush_interval: u64,

@@ -127,17 +127,21 @@ async fn keys(global: &Global, arguments: &Arguments) -> Result<(Vec<u8>, Option
             (endpoint(&issuer, JWKS_PATH), Some(issuer))
         }
     };
+    Ok((key_set(&source).await?, issuer))
+}
+
+/// The bytes of a key set in a file or at a URL.
+pub(super) async fn key_set(source: &str) -> Result<Vec<u8>, Failure> {
     if !source.starts_with("http://") && !source.starts_with("https://") {
-        let bytes = std::fs::read(Path::new(&source)).map_err(|error| Failure::new(format!("{source}: {error}")))?;
-        return Ok((bytes, issuer));
+        return std::fs::read(Path::new(source)).map_err(|error| Failure::new(format!("{source}: {error}")));
     }
-    let response = http_client()?.get(&source).send().await.map_err(|_| {
+    let response = http_client()?.get(source).send().await.map_err(|_| {
         Failure::new(format!("the keys at {source} could not be fetched; name a file or another URL with --jwks"))
     })?;
     if !response.status().is_success() {
         return Err(Failure::new(format!("the keys at {source} were answered with {}", response.status().as_u16())));
     }
-    Ok((read_bounded(response, MAX_JWKS).await?, issuer))
+    Ok(read_bounded(response, MAX_JWKS).await?)
 }
 
 /// Whether a key of the set made the signature. The set is chosen by hand, so a JWS that names no `kid` is tried with

@@ -144,9 +144,15 @@ impl TestApp {
     }
 
     /// Stops the service and starts it again on the same files.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_after(|| {}).await
+    }
+
+    /// The same; something happens while it is stopped.
+    pub async fn restart_after(mut self, meanwhile: impl FnOnce()) -> Self {
         self.running.take().unwrap().stop().await;
         drop(self.service);
+        meanwhile();
         // The port may be another one; the issuer stays.
         let config = Config { issuer: Some(self.issuer), ..self.config };
         run(config, self.dir, self.clock).await

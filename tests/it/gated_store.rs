@@ -7,15 +7,14 @@ use std::sync::{Arc, Mutex};
 use mintage::clock::UnixTime;
 use mintage::id::ClientId;
 use mintage::server::model::{
-    Api, AuditHead, ChainWalk, Change, Client, ClientUsage, ClientUses, Figures, Gap, KeyRecord, Per, Receipt,
-    ReceiptRecord, RefusalRecord, ReplayedAnswer, Revocation, SecretUse, Segment, Verdict,
+    Api, AuditHead, AuditKey, AuditSigner, ChainWalk, Change, Client, ClientUsage, ClientUses, Figures, Gap, KeyRecord,
+    Per, Receipt, ReceiptRecord, RefusalRecord, ReplayedAnswer, Revocation, SecretUse, Segment, Verdict,
 };
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{
     AuditReader, AuditStore, BackupStream, ClientSearch, ClientStore, Cutoffs, Entry, FoundClients, KeyStore,
     NoticeStore, ReceiptStore, Registry, RegistryStore, RevocationStore, Store, StoreError, UsageStore,
 };
-use serde_json::Value;
 use tokio::sync::Semaphore;
 
 /// The store and its gate.
@@ -109,6 +108,7 @@ gated! { ClientStore:
     client(id: &ClientId) -> Option<Client>;
     find_clients(search: ClientSearch) -> FoundClients;
     save_client(client: Client, expected: u64, revoked: Vec<Revocation>, change: Change) -> ();
+    replace_clients(clients: Vec<(Client, u64, Change)>) -> Vec<bool>;
     add_clients(clients: Vec<(Client, Change)>) -> Vec<bool>;
     delete_client(id: &ClientId, expected: u64, revoked: Vec<Revocation>, change: Change) -> Vec<Api>;
 }
@@ -157,8 +157,8 @@ gated! { AuditStore:
     note_refusals(refusals: Vec<RefusalRecord>, keep: u64) -> ();
     refusals(limit: usize) -> Vec<RefusalRecord>;
     add_segment(segment: Option<Segment>, gap: Gap, at: UnixTime) -> ();
-    prune_audit(cutoffs: Cutoffs, limit: usize, at: UnixTime) -> usize;
-    keep_audit_key(kid: String, jwk: Value) -> ();
+    prune_audit(cutoffs: Cutoffs, limit: usize, at: UnixTime, signer: AuditSigner) -> usize;
+    keep_audit_keys(keys: Vec<AuditKey>) -> ();
     begin_run(at: UnixTime) -> bool;
     end_run() -> ();
 }

@@ -323,13 +323,14 @@ async fn a_use_that_is_being_written_is_seen() {
     flush.await.unwrap();
     gate.set_down(false);
     is_seen().await;
-    // It is used again while that is being written: the later use counts, and is written next.
+    // It is used again while that is being written: the later use counts, and is written next, in the same flush.
     let service = Arc::clone(&app.service);
     let flush = tokio::spawn(async move { service.flush().await });
     gate.arrival().await;
     app.advance(10);
     app.token(&old).await;
     is_seen().await;
+    gate.let_one_pass();
     gate.let_one_pass();
     flush.await.unwrap();
     is_seen().await;

@@ -410,6 +410,7 @@ async fn refusals_are_a_ring(store: Arc<dyn Store>) {
         detail: None,
         cause: None,
         client_id: None,
+        place: None,
         source: None,
         unrecorded: n,
         unrecorded_by_reason: [("invalid_client".to_owned(), n)].into(),

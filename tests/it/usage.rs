@@ -57,7 +57,11 @@ async fn tokens_and_refusals_are_counted_by_secret_scope_and_reason() {
     assert_eq!((used.secrets[0].issued, used.secrets[0].refused), (3, 1), "a wrong secret is none of them");
     let last: Vec<_> = used.scopes.iter().map(|scope| scope.last_used_at.unwrap().0).collect();
     assert_eq!(last, [app.now(), start]);
-    assert_eq!((used.complete_until_at.0, used.flush_interval), (app.now(), 1));
+    assert!(used.complete_until_at.0 < app.now() && used.flush_interval == 1, "to look is not to write: {used:?}");
+    app.service.flush().await;
+    let written = usage(&app, &client, Per::Hour).await;
+    assert_eq!(written.complete_until_at.0, app.now());
+    assert_eq!((written.issued, written.refused, written.items.len()), (used.issued, used.refused, used.items.len()));
 
     let days = usage(&app, &client, Per::Day).await;
     assert_eq!((days.issued, days.refused, days.items.len()), (3, 2, 1));
@@ -146,20 +150,19 @@ async fn what_is_written_after_its_client_is_gone_leaves_nothing() {
     assert_eq!(usage(&app, &again, Per::Day).await.issued, 0);
 }
 
+/// An app, its client, and the gate before its store.
+async fn gated() -> (TestApp, TestClient, Arc<GatedStore>) {
+    let mut gate = None;
+    let app = TestApp::builder().start_on(|store| gate.insert(GatedStore::new(store)).clone()).await;
+    let client = app.client(&[]).await;
+    (app, client, gate.unwrap())
+}
+
 #[tokio::test]
 async fn what_cannot_be_written_is_kept_and_the_answer_says_so() {
-    static GATE: OnceCell<Arc<GatedStore>> = OnceCell::const_new();
-    let app = TestApp::builder()
-        .start_on(|store| {
-            let gate = GatedStore::new(store);
-            GATE.set(Arc::clone(&gate)).unwrap();
-            gate
-        })
-        .await;
-    let gate = GATE.get().unwrap();
-    let client = app.client(&[]).await;
+    let (app, client, gate) = gated().await;
     app.token(&client).await;
-    assert_eq!(usage(&app, &client, Per::Hour).await.issued, 1);
+    app.service.flush().await;
     let written = app.now();
     app.advance(10);
     app.token(&client).await;
@@ -167,25 +170,48 @@ async fn what_cannot_be_written_is_kept_and_the_answer_says_so() {
     app.service.flush().await;
     app.token(&client).await;
     app.advance(10);
-    // The flush alone fails; what is there can be read.
-    gate.hold_verb("note_usage");
     gate.set_down(false);
-    let service = Arc::clone(&app.service);
-    let id = client.id.clone();
-    let caller = app.caller();
-    let asked = tokio::spawn(async move { service.usage(&id, &UsageRange::default(), &caller).await });
-    gate.arrival().await;
-    gate.set_down(true);
-    gate.let_one_pass();
-    gate.hold_nothing();
-    // The rest of the answer may come too late for the store to be up again; then it is asked once more.
-    tokio::task::yield_now().await;
-    gate.set_down(false);
-    if let Ok(used) = asked.await.unwrap() {
-        assert!(used.complete_until_at.0 == written || used.issued == 3, "{used:?}");
-    }
+    let used = usage(&app, &client, Per::Hour).await;
+    assert_eq!((used.issued, used.complete_until_at.0), (3, written));
+    app.service.flush().await;
     let used = usage(&app, &client, Per::Hour).await;
     assert_eq!((used.issued, used.complete_until_at.0), (3, app.now()));
+}
+
+/// Whoever waits for a flush may go away in the middle of it.
+#[tokio::test]
+async fn nothing_is_lost_or_counted_twice_where_a_flush_is_left_alone() {
+    for (answered, fails) in [(false, false), (false, true), (true, false)] {
+        let (app, client, gate) = gated().await;
+        app.token(&client).await;
+        if answered {
+            gate.hold_answer("note_usage")
+        } else {
+            gate.hold_verb("note_usage")
+        }
+        let service = Arc::clone(&app.service);
+        let flush = tokio::spawn(async move { service.flush().await });
+        gate.arrival().await;
+        flush.abort();
+        assert!(flush.await.unwrap_err().is_cancelled());
+        app.token(&client).await;
+        // Who looks meanwhile waits until it is known where things are, and may go away as well.
+        let look = tokio::time::timeout(Duration::from_millis(50), usage(&app, &client, Per::Hour)).await;
+        assert!(look.is_err(), "{answered} {fails}");
+        gate.set_down(fails);
+        gate.hold_nothing();
+        gate.let_one_pass();
+        if fails {
+            assert!(app.service.usage(&client.id, &UsageRange::default(), &app.caller()).await.is_err());
+            gate.set_down(false);
+        }
+        for _ in 0..2 {
+            let used = usage(&app, &client, Per::Hour).await;
+            assert_eq!((used.issued, used.secrets[0].issued), (2, 2), "{answered} {fails}");
+            assert_eq!(used.last_used_at.unwrap().0, app.now());
+            app.service.flush().await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -59,6 +59,10 @@ pub(super) enum Command {
         /// A signed head that was kept elsewhere, or a file that holds one: the chain has to lead to it
         #[arg(long, value_name = "HEAD")]
         head: Option<String>,
+        /// The public keys that sign here, kept elsewhere: a JWK Set, in a file or at a URL. Else the server's own, or where
+        /// none runs, those of the folder of keys
+        #[arg(long, value_name = "FILE|URL")]
+        jwks: Option<String>,
         #[command(flatten)]
         at: At,
     },
@@ -141,7 +145,9 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
             export(global, &at, &filter).await?;
         }
         Command::Head => verify::head(global).await?,
-        Command::Verify { head, at } => return verify::run(global, head.as_deref(), &at).await,
+        Command::Verify { head, jwks, at } => {
+            return verify::run(global, head.as_deref(), jwks.as_deref(), &at).await;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -166,13 +172,17 @@ async fn newest(
         if let Some(newest) = own.first() {
             marks.insert(kind.as_str(), shown::place(newest));
         }
-        own.reverse();
-        entries.extend(own);
+        // What cannot be read has no time: it stays behind what was recorded before it.
+        let mut last = None;
+        for entry in own.into_iter().rev() {
+            last = entry.recorded_at().or(last);
+            entries.push((last, entry));
+        }
     }
     // Stable: what happened in one second stays in the order of its own part.
-    entries.sort_by_key(AuditEntry::recorded_at);
+    entries.sort_by_key(|(at, _)| *at);
     entries.drain(..entries.len().saturating_sub(limit));
-    Ok(entries)
+    Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
 async fn tail(global: &Global, lines: usize, follow: bool, part: &Part) -> Result<(), Failure> {
@@ -188,7 +198,7 @@ async fn tail(global: &Global, lines: usize, follow: bool, part: &Part) -> Resul
     }
     loop {
         // Not all of it each time: what is added is no older than what was there.
-        filter.since = entries.last().map(AuditEntry::recorded_at).or(filter.since);
+        filter.since = entries.iter().rev().find_map(AuditEntry::recorded_at).or(filter.since);
         tokio::time::sleep(PAUSE).await;
         entries = newest(&log, &kinds, &filter, usize::MAX, &mut marks).await?;
         shown::print(global, &entries, false)?;

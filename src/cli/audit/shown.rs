@@ -34,7 +34,7 @@ fn line_of_json(entry: &impl Serialize) -> Result<String, Failure> {
 }
 
 fn row(entry: &AuditEntry) -> [String; 6] {
-    let at = entry.recorded_at().0.to_string();
+    let at = output::or_dash(entry.recorded_at().map(|at| at.0.to_string()));
     match entry {
         AuditEntry::Change(change) => [
             at,

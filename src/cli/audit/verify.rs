@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::api::{AuditHead, AuditVerdict, VerifyAudit};
+use serde_json::Value;
+
+use crate::api::{AuditHead, AuditKeys, AuditVerdict, VerifyAudit};
 use crate::cli::admin::Admin;
-use crate::cli::{Failure, Global, output};
+use crate::cli::{Failure, Global, inspect, output};
 use crate::clock::{Clock, SystemClock};
+use crate::jose::jwk;
 use crate::server::config::Overrides;
-use crate::server::service::{offline_head, shown_verdict, verify_audit};
+use crate::server::service::{folder_keys, offline_head, shown_verdict, verify_audit};
 use crate::server::store::redb::AuditFile;
 
 use super::At;
@@ -29,11 +32,19 @@ fn given(head: &str) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-pub(super) async fn run(global: &Global, head: Option<&str>, at: &At) -> Result<ExitCode, Failure> {
+pub(super) async fn run(global: &Global, head: Option<&str>, jwks: Option<&str>, at: &At) -> Result<ExitCode, Failure> {
     let head = head.map(given).transpose()?;
+    let jwks: Option<Value> = match jwks {
+        Some(source) => {
+            let bytes = inspect::key_set(source).await?;
+            let keys = serde_json::from_slice(&bytes).ok().filter(|_| jwk::parse_set(&bytes).is_ok());
+            Some(keys.ok_or_else(|| Failure::new(format!("{source} is not a JWK Set")))?)
+        }
+        None => None,
+    };
     let verdict = match Log::open(global, at.store.as_deref())? {
-        Log::Server(admin) => admin.post_at_length("audit/verify", &VerifyAudit { head }).await?,
-        Log::File(file) => of_file(global, &file, head.as_deref()).await?,
+        Log::Server(admin) => admin.post_at_length("audit/verify", &VerifyAudit { head, jwks }).await?,
+        Log::File(file) => of_file(global, &file, head.as_deref(), jwks).await?,
     };
     if global.json {
         output::json(&verdict)?;
@@ -43,9 +54,18 @@ pub(super) async fn run(global: &Global, head: Option<&str>, at: &At) -> Result<
     Ok(if verdict.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn of_file(global: &Global, file: &AuditFile, head: Option<&str>) -> Result<AuditVerdict, Failure> {
-    let verdict = verify_audit(file, head).await.map_err(|error| Failure::new(error.detail()))?;
+async fn of_file(
+    global: &Global,
+    file: &AuditFile,
+    head: Option<&str>,
+    jwks: Option<Value>,
+) -> Result<AuditVerdict, Failure> {
     let config = global.load(Overrides::default())?;
+    let (keys, source) = match jwks {
+        Some(set) => (set.get("keys").and_then(Value::as_array).cloned().unwrap_or_else(|| vec![set]), AuditKeys::Jwks),
+        None => (folder_keys(&config.keys.dir), AuditKeys::Folder),
+    };
+    let verdict = verify_audit(file, head, keys).await.map_err(|error| Failure::new(error.detail()))?;
     // The end of a chain that is not whole is signed by nobody but the server that has it.
     let signed = match file.keys() {
         Ok(keys) if verdict.is_ok() => {
@@ -54,7 +74,7 @@ async fn of_file(global: &Global, file: &AuditFile, head: Option<&str>) -> Resul
         }
         _ => None,
     };
-    Ok(shown_verdict(verdict, signed))
+    Ok(shown_verdict(verdict, signed, source))
 }
 
 fn text(verdict: &AuditVerdict) -> String {
@@ -66,6 +86,9 @@ fn text(verdict: &AuditVerdict) -> String {
     for problem in &verdict.problems {
         // What others have named is no command to the terminal.
         out.push_str(&format!("PROBLEM: {}\n", problem.detail.replace(char::is_control, "?")));
+    }
+    if verdict.keys == AuditKeys::Store {
+        out.push_str("no keys but the store's own: whoever can write it can have added one (--jwks names others)\n");
     }
     if verdict.ok {
         out.push_str("the audit log is as it was written\n");

@@ -116,7 +116,7 @@ pub(super) async fn export(
     responses((status = 200, description = "It", body = api::AuditHead)),
 )]
 pub(super) async fn head(State(app): State<App>, caller: Operator) -> Result<Answer<api::AuditHead>, Fault> {
-    app.service.audit_head().await.map(Answer).map_err(caller.fault(&app))
+    app.service.audit_head(&caller.0).await.map(Answer).map_err(caller.fault(&app))
 }
 
 /// Whether the audit log is as it was written

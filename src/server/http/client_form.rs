@@ -62,7 +62,7 @@ where
     };
     let request_id = app.service.request_id();
     app.service.metrics().oauth_request_refused(endpoint, &error);
-    app.service.note_refusal_of(&request_id, &error, client_id.as_ref(), source.ok());
+    app.service.note_refusal_of(&request_id, &error, client_id.as_ref(), source.ok().map(|source| source.ip));
     if matches!(error, Error::Unauthenticated(_)) {
         hold(app, arrived).await;
     }

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::id::ClientId;
 use crate::resource::AccessToken;
 use crate::scope::Scope;
 use crate::server::error::Error;
@@ -35,16 +36,19 @@ impl FromRequestParts<App> for Operator {
             return Ok(known.clone());
         }
         let request_id = app.service.request_id();
-        let fault = |error| Fault::named(app, error, request_id.clone());
+        let token = parts.extensions.get::<AccessToken>();
+        let source = parts.extensions.get::<SourceAddress>().map(|source| source.ip);
+        // What is attempted with a token is noted with whose it is.
+        let client = token.and_then(|token| ClientId::parse(token.client_id()).ok());
+        let fault = |error| Fault::named(app, error, request_id.clone()).of(client.clone(), source);
         let if_match = if_match(&parts.headers).map_err(fault)?;
         let (actor, source, authority) = match parts.extensions.get::<PeerUser>() {
             Some(peer) => (Actor::Admin { uid: peer.0 }, None, Authority::Everything),
             None => {
                 let missing = |what: &str| fault(Error::Internal(format!("an operators' route without {what}")));
-                let token = parts.extensions.get::<AccessToken>().ok_or_else(|| missing("a guard"))?;
+                let token = token.ok_or_else(|| missing("a guard"))?;
                 let needed = parts.extensions.get::<Needed>().ok_or_else(|| missing("a scope"))?;
                 let authority = app.service.authority(token, &needed.0).await.map_err(fault)?;
-                let source = parts.extensions.get::<SourceAddress>().map(|source| source.ip);
                 (Actor::Client { client_id: token.client_id().to_owned() }, source, authority)
             }
         };
@@ -58,10 +62,14 @@ impl FromRequestParts<App> for Operator {
 impl Operator {
     /// A fault in this caller's request.
     pub(super) fn fault(&self, app: &App) -> impl FnOnce(Error) -> Fault + use<> {
-        let (app, request_id) = (app.clone(), self.0.origin.request_id.clone());
-        move |error| match request_id {
-            Some(request_id) => Fault::named(&app, error, request_id),
-            None => Fault::new(&app, error),
+        let (app, origin) = (app.clone(), self.0.origin.clone());
+        move |error| {
+            let client = match &origin.actor {
+                Actor::Client { client_id } => ClientId::parse(client_id).ok(),
+                Actor::Admin { .. } | Actor::System => None,
+            };
+            let request_id = origin.request_id.unwrap_or_else(|| app.service.request_id());
+            Fault::named(&app, error, request_id).of(client, origin.source)
         }
     }
 }

@@ -12,4 +12,4 @@ mod snapshot;
 
 pub use files::KeyFileError;
 pub use ring::{KeyRing, KeyRingError, Settings};
-pub use snapshot::{Published, active_signer};
+pub use snapshot::{Published, active_signer, public_keys};

@@ -8,8 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::api::KeyState;
-use crate::crypto::{PublicKey, sha256};
+use crate::crypto::{PublicKey, SigningKeyKind, sha256};
 use crate::jose::{KeySet, TokenSigner, jwk};
+use crate::server::config::SigningAlgorithm;
 use crate::server::model::KeyRecord;
 
 use super::files::{self, KeyFile, KeyFileError};
@@ -88,4 +89,23 @@ pub fn active_signer(dir: &Path, records: &[KeyRecord]) -> Option<Arc<TokenSigne
     let active = schedule::find(records, KeyState::Active)?;
     let found = files::read_good(dir).ok()?;
     signers(dir, std::slice::from_ref(active), &found).ok()?.pop()
+}
+
+/// The public halves of the good key files of a folder. Touches nothing.
+#[must_use]
+pub fn public_keys(dir: &Path) -> Vec<Value> {
+    let public = |file: &KeyFile| {
+        let algorithm = match file.kind {
+            SigningKeyKind::P256 => SigningAlgorithm::ES256,
+            SigningKeyKind::Ed25519 => SigningAlgorithm::EdDSA,
+            SigningKeyKind::Rsa => SigningAlgorithm::RS256,
+        };
+        let mut key = jwk::to_jwk(&file.signer(algorithm).ok()?.public_key(), &file.kid, algorithm.into());
+        // A key of RSA can serve another one, too.
+        if let Some(members) = key.as_object_mut() {
+            members.remove("alg");
+        }
+        Some(key)
+    };
+    files::read_good(dir).map(|found| found.iter().filter_map(public).collect()).unwrap_or_default()
 }

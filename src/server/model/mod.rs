@@ -19,7 +19,8 @@ mod usage;
 pub use api::{Api, DefinedScope};
 pub use audit::{Actor, AuditHead, Change, Origin, SealedChange};
 pub use chain::{
-    BadHead, ChainWalk, ClaimedHead, HEAD_TYPE, HeadClaims, Problem, PruneRecord, Ranges, RecordFacts, Verdict,
+    AuditKey, AuditSigner, BadHead, ChainWalk, ClaimedHead, ENDORSEMENTS, HEAD_TYPE, HeadClaims, Problem, PruneRecord,
+    Ranges, RecordFacts, Verdict,
 };
 pub use client::{Client, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
 pub use directory::{Organization, Project, Role};

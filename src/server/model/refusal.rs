@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixTime;
 
+use super::Place;
+
 /// A refused request. Never holds anything that was sent, but what is known to be a client's id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusalRecord {
@@ -23,6 +25,9 @@ pub struct RefusalRecord {
     pub detail: Option<String>,
     /// The client, where it is known.
     pub client_id: Option<String>,
+    /// Where the client belonged when it was refused; another one may have its id later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
     /// Where the request came from.
     pub source: Option<IpAddr>,
     /// How many further refusals went unrecorded before this one, because there were too many at once.

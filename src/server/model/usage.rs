@@ -152,4 +152,18 @@ impl ClientUsage {
     pub fn of(client_id: ClientId) -> Self {
         Self { client_id, secrets: Vec::new(), uses: ClientUses::default(), hours: BTreeMap::new() }
     }
+
+    /// Takes in what the client has used besides and later.
+    pub fn add(&mut self, later: &Self) {
+        for (secret, used) in &later.secrets {
+            match self.secrets.iter_mut().find(|(id, _)| id == secret) {
+                Some((_, last)) => *last = *used,
+                None => self.secrets.push((secret.clone(), *used)),
+            }
+        }
+        self.uses.add(&later.uses);
+        for (hour, figures) in &later.hours {
+            self.hours.entry(*hour).or_default().add(figures);
+        }
+    }
 }

@@ -45,6 +45,11 @@ impl ClientCache {
         Ok(Some(client))
     }
 
+    /// The client of this id, if no store has to be asked.
+    pub(super) fn at_hand(&self, id: &ClientId) -> Option<Arc<Client>> {
+        self.records.get(id)
+    }
+
     /// Forgets a client that was just changed, or may have been: the next to ask reads the store. Taking the new record
     /// in instead would let the slower of two changes hide the other.
     pub(super) fn forget(&self, id: &ClientId) {

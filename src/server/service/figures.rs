@@ -50,11 +50,6 @@ impl Service {
     /// [`Error::NotFound`], [`Error::InvalidFields`] where the range ends before it begins, or what the store says.
     pub async fn usage(&self, id: &str, range: &UsageRange, caller: &Caller) -> Result<api::Usage, Error> {
         let client = self.existing(id, caller).await?;
-        // What is kept in memory is written first: then it is all in one place. Where it cannot be, the answer says up to
-        // when it is complete.
-        if let Err(error) = self.flush_usage().await {
-            tracing::debug!(%error, "the usage is shown as far as it is written");
-        }
         let (now, per) = (self.clock.now(), range.per.unwrap_or(Per::Hour));
         let shown = match per {
             Per::Hour => Duration::from_secs(24 * 3600),
@@ -65,12 +60,24 @@ impl Service {
         if range.since.is_some_and(|since| since > until) {
             return Err(Error::InvalidFields(vec![FieldError::new("until", "it has to be after since")]));
         }
-        let found = self.store.usage(&client.client_id, per, since, until).await?;
+        // What is in memory is added to what is in the store, as they are at one moment. To look is not to write.
+        let turn = self.usage.nothing_moves().await;
+        let pending = self.usage.pending_usage(&client.client_id);
+        let mut found: BTreeMap<_, _> =
+            self.store.usage(&client.client_id, per, since, until).await?.into_iter().collect();
         let last = self.last_uses(client.secrets.iter().map(|secret| secret.id.clone()).collect()).await?;
         let mut uses = self.store.client_uses(vec![client.client_id.clone()]).await?;
-        let uses = uses.remove(&client.client_id).unwrap_or_default();
+        drop(turn);
+        let mut uses = uses.remove(&client.client_id).unwrap_or_default();
+        uses.add(&pending.uses);
+        for (hour, figures) in &pending.hours {
+            let start = per.start(*hour);
+            if start >= since && start < until {
+                found.entry(start).or_default().add(figures);
+            }
+        }
         let mut sum = Figures::default();
-        found.iter().for_each(|(_, figures)| sum.add(figures));
+        found.values().for_each(|figures| sum.add(figures));
         let secrets = client.secrets.iter().map(|secret| {
             let last = last.get(&secret.id);
             api::SecretUsage {
@@ -113,11 +120,10 @@ impl Service {
     /// What the store says.
     pub async fn uses_of(&self, clients: Vec<ClientId>) -> Result<HashMap<ClientId, ClientUses>, Error> {
         // None is on its way to the store meanwhile.
-        let _turn = self.usage.no_flush().await;
-        let pending: Vec<_> =
-            clients.iter().filter_map(|id| Some((id.clone(), self.usage.pending_uses(id)?))).collect();
+        let _turn = self.usage.nothing_moves().await;
+        let pending: Vec<_> = clients.iter().map(|id| (id.clone(), self.usage.pending_usage(id).uses)).collect();
         let mut uses = self.store.client_uses(clients).await?;
-        for (id, later) in pending {
+        for (id, later) in pending.into_iter().filter(|(_, uses)| *uses != ClientUses::default()) {
             uses.entry(id).or_default().add(&later);
         }
         Ok(uses)

@@ -55,8 +55,8 @@ use super::store::{Store, StoreError};
 
 pub use super::model::Retention;
 pub use audit::{
-    AuditFilter, ExportFilter, ExportFrom, Position, export as export_audit, offline_head, page as audit_page,
-    shown as shown_verdict, verify as verify_audit,
+    AuditFilter, ExportFilter, ExportFrom, Position, export as export_audit, folder_keys, offline_head,
+    page as audit_page, shown as shown_verdict, verify as verify_audit,
 };
 pub use authenticate::{Authenticated, ClientRefusal, PresentedCredentials, SensitiveToken, TokenRequest};
 pub use authority::{Authority, Caller, Grants, IfMatch};
@@ -115,7 +115,7 @@ pub struct Service {
     stopping: watch::Sender<bool>,
     /// A change went wrong, so that the store may have more than what is at hand.
     doubt: AtomicBool,
-    usage: usage::Usage,
+    usage: Arc<usage::Usage>,
     metrics: Metrics,
     refusals: refusals::Refusals,
     audit: audit::Audit,
@@ -145,7 +145,7 @@ impl Service {
             .revocations(Arc::clone(&revocations) as _)
             .leeway(LEEWAY)
             .build();
-        let started = clock.now();
+        let usage = Arc::new(usage::Usage::new(clock.now()));
         let cursors = cursor::CursorKey::new(&store.cursor_secret().await?);
         let slow = slow::SlowChecks::new(Arc::clone(&entropy));
         Ok(Self {
@@ -161,7 +161,7 @@ impl Service {
             waiting: feed::Waiting::default(),
             stopping: watch::Sender::new(false),
             doubt: AtomicBool::new(false),
-            usage: usage::Usage::new(started),
+            usage,
             metrics: Metrics::new(),
             refusals: refusals::Refusals::default(),
             audit: audit::Audit::default(),

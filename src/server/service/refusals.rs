@@ -1,6 +1,7 @@
 //! Refused token requests, gathered in bounded memory and written into a bounded ring: a stranger can fill neither.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::id::{ClientId, RequestId};
@@ -8,8 +9,7 @@ use crate::reason::Reason;
 use crate::resource::{LogRefusals, Refusal, RefusalObserver, Refused};
 use crate::scope::Scope;
 use crate::server::error::Error;
-use crate::server::model::RefusalRecord;
-use crate::source_ip::SourceAddress;
+use crate::server::model::{Place, RefusalRecord};
 
 use super::Service;
 
@@ -51,7 +51,7 @@ impl Service {
         request_id: &RequestId,
         error: &Error,
         client_id: Option<&ClientId>,
-        source: Option<SourceAddress>,
+        source: Option<IpAddr>,
     ) {
         let attempted = match error {
             Error::Unauthenticated(failure) => failure.client_id.as_ref(),
@@ -66,8 +66,9 @@ impl Service {
             reason: reason.as_str().to_owned(),
             cause: cause.map(str::to_owned),
             detail: detail.clone(),
+            place: self.place_at_hand(client_id.as_deref()),
             client_id: client_id.clone(),
-            source: source.map(|source| source.ip),
+            source,
             unrecorded: 0,
             unrecorded_by_reason: BTreeMap::new(),
         });
@@ -109,6 +110,12 @@ impl Service {
             Error::InvalidFields(_) | Error::NotFound { .. } | Error::Conflict(_) => None,
             Error::MethodNotAllowed | Error::BodyTooLarge { .. } | Error::Timeout => Some(error.detail()),
         }
+    }
+
+    /// Where the client of this id belongs, if it is at hand.
+    fn place_at_hand(&self, client_id: Option<&str>) -> Option<Place> {
+        let id = ClientId::parse(client_id?).ok()?;
+        Some(self.clients.at_hand(&id)?.place())
     }
 
     /// How many went unrecorded before this one; none where this one does, too.
@@ -160,6 +167,7 @@ impl RefusalObserver for Service {
             reason: refused.reason().as_str().to_owned(),
             cause: None,
             detail: own_words.then(|| refused.refusal.detail()),
+            place: self.place_at_hand(refused.client_id.as_deref()),
             client_id: refused.client_id.clone(),
             source: refused.ip(),
             unrecorded: 0,
@@ -173,9 +181,12 @@ impl RefusalObserver for Service {
 
 impl Service {
     pub(super) async fn flush_refusals(&self) {
-        let records = self.take_refusals();
+        let mut records = self.take_refusals();
         if records.is_empty() {
             return;
+        }
+        for record in records.iter_mut().filter(|record| record.place.is_none()) {
+            record.place = self.place_of(record).await;
         }
         let written = self.store.note_refusals(records.clone(), KEPT).await;
         let mut waiting = self.refusals.waiting();
@@ -194,6 +205,13 @@ impl Service {
         }
     }
 
+    /// Where the client of a refusal belongs that was not at hand: if it was there before.
+    async fn place_of(&self, record: &RefusalRecord) -> Option<Place> {
+        let id = ClientId::parse(record.client_id.as_deref()?).ok()?;
+        let client = self.clients.get(&id).await.ok().flatten()?;
+        (client.created_at < record.at).then(|| client.place())
+    }
+
     /// What waits; at its end, where some went unrecorded since, a record of how many, and why they were refused.
     fn take_refusals(&self) -> Vec<RefusalRecord> {
         let mut waiting = self.refusals.waiting();
@@ -207,6 +225,7 @@ impl Service {
                 cause: None,
                 detail: None,
                 client_id: None,
+                place: None,
                 source: None,
                 unrecorded: 0,
                 unrecorded_by_reason: BTreeMap::new(),

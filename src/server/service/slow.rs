@@ -20,7 +20,7 @@ use crate::crypto::{Sha256, SlowHash, sha256_parts};
 use crate::id::ClientId;
 use crate::secret::{ClientSecret, SecretHash};
 use crate::server::error::Error;
-use crate::server::model::{Client, KeptHash, Origin, SecretRecord};
+use crate::server::model::{Change, Client, KeptHash, Origin, SecretRecord};
 use crate::server::store::StoreError;
 
 use super::{Caller, Service};
@@ -35,12 +35,16 @@ const GUESS: u64 = 200;
 const MAX_PACE: u64 = 500;
 /// The longest that failures are held on account of slow checks.
 const MAX_HELD: Duration = Duration::from_secs(10);
+/// How long it takes until of the waiting that was found half is taken for granted.
+const HALVED_AFTER: Duration = Duration::from_secs(30);
 /// Failures are held for a multiple of this, so that one check more or less moves nothing.
 const STEP: Duration = Duration::from_millis(25);
 /// The most secrets that are remembered to be right.
 const REMEMBERED: u64 = 100_000;
 /// The most better hashes that wait to be written. One that finds no room is made again after the next start.
 const MAX_BETTER: usize = 10_000;
+/// How many of them are written in one transaction, each second.
+const WRITTEN_AT_ONCE: usize = 200;
 
 /// The checks.
 #[derive(Clone, Debug)]
@@ -51,13 +55,16 @@ struct Shared {
     entropy: Arc<dyn Entropy>,
     at_once: usize,
     turns: Arc<Semaphore>,
+    /// Hashes are made beside the checks, one at a time: who authenticates does not wait for them.
+    making: Arc<Semaphore>,
+    /// How many better hashes wait to be made.
+    unmade: AtomicUsize,
     in_line: AtomicUsize,
     /// How long the checks in line take by estimate, in microseconds.
     ahead: AtomicU64,
     /// How long checks take of what was estimated, smoothed, in percent.
     pace: AtomicU64,
-    /// How long failures are held, in microseconds.
-    held: AtomicU64,
+    held: Mutex<Held>,
     /// By client, secret and stored hash: what the secret is that was right.
     right: moka::sync::Cache<Sha256, SecretHash>,
     better: Mutex<Vec<Better>>,
@@ -71,6 +78,40 @@ struct Better {
     before: SlowHash,
     after: SlowHash,
     secret: SecretHash,
+}
+
+/// How long failures are held, by what checks were found to take.
+#[derive(Debug)]
+struct Held {
+    /// The checks of one request by themselves. It grows at once, and shrinks by a little with each check, never with time:
+    /// a quiet hour must not make the next check stand out.
+    alone: Duration,
+    /// The same with their waiting for other checks, when that was found. It passes with the rush.
+    in_line: (Duration, Stopwatch),
+}
+
+impl Held {
+    fn new() -> Self {
+        Self { alone: Duration::ZERO, in_line: (Duration::ZERO, Stopwatch::start()) }
+    }
+
+    /// The checks of one request took `alone` by themselves, and `all` with their waiting for others.
+    fn note(&mut self, alone: Duration, all: Duration) {
+        self.alone = alone.max(self.alone - self.alone.saturating_sub(alone) / 64);
+        if all >= self.waited() {
+            self.in_line = (all, Stopwatch::start());
+        }
+    }
+
+    fn waited(&self) -> Duration {
+        let (found, since) = &self.in_line;
+        found.mul_f32(0.5_f32.powf(since.elapsed().as_secs_f32() / HALVED_AFTER.as_secs_f32()))
+    }
+
+    fn span(&self) -> Duration {
+        let needed = micros(self.alone.max(self.waited()).mul_f32(1.25).min(MAX_HELD));
+        Duration::from_micros(needed.div_ceil(micros(STEP)) * micros(STEP))
+    }
 }
 
 /// A place in the line. It is given up when the check is over, or when nobody waits for it any more.
@@ -129,41 +170,52 @@ impl Shared {
         self.pace.store((before * 3 + percent.clamp(1, MAX_PACE)) / 4, Ordering::Relaxed);
     }
 
-    /// All checks of one request took as long as this, with their waiting. What is held grows at once, and shrinks by a
-    /// little with each check, never with time: a quiet hour must not make the next check stand out.
-    fn held_up(&self, span: Duration) {
-        let needed = micros(span.mul_f32(1.25).min(MAX_HELD));
-        let needed = needed.div_ceil(micros(STEP)) * micros(STEP);
-        let before = self.held.load(Ordering::Relaxed);
-        let shrunk = before - before.saturating_sub(needed) / 64;
-        // Of two at once the longer one counts, and of a shorter one the next will be as good.
-        if needed > before {
-            self.held.fetch_max(needed, Ordering::Relaxed);
-        } else {
-            let _ = self.held.compare_exchange(before, shrunk, Ordering::Relaxed, Ordering::Relaxed);
-        }
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks a secret; blocks. Whoever waits is answered before a better hash is made, and counts no more by then: else
-    /// the last in line would find it full of itself.
-    fn check(&self, place: InLine, subject: Better, secret: &ClientSecret, reply: oneshot::Sender<bool>) {
+    /// Checks a secret; blocks. How long it took by itself.
+    fn check(&self, subject: &Better, secret: &ClientSecret) -> (bool, Duration) {
         let watch = Stopwatch::start();
         let right = subject.before.is_of(secret.reveal().as_bytes());
-        self.took(watch.elapsed(), &subject.before);
+        let span = watch.elapsed();
+        self.took(span, &subject.before);
         if right {
             let key = key(&subject.client_id, &subject.secret_id, &subject.before);
             self.right.insert(key, subject.secret.clone());
         }
-        drop(place);
-        // Nobody may wait for it any more.
-        let _ = reply.send(right);
-        if !right || subject.before.is_current() {
-            return;
+        (right, span)
+    }
+
+    /// Makes a hash, when its turn has come.
+    async fn make(self: &Arc<Self>, secret: ClientSecret) -> Result<SlowHash, Error> {
+        let turn = Arc::clone(&self.making).acquire_owned().await.map_err(broken_off)?;
+        let shared = Arc::clone(self);
+        let work = move || {
+            let _turn = turn;
+            SlowHash::make(secret.reveal().as_bytes(), &*shared.entropy)
+        };
+        Ok(tokio::task::spawn_blocking(work).await.map_err(broken_off)??)
+    }
+
+    /// Makes a better hash, if not too many wait for that.
+    async fn make_better(self: Arc<Self>, subject: Better, secret: ClientSecret) {
+        if self.unmade.fetch_add(1, Ordering::Relaxed) < MAX_BETTER {
+            match self.make(secret).await {
+                Ok(after) => self.put_better([Better { after, ..subject }]),
+                Err(error) => {
+                    tracing::warn!(error = error.cause(), "an imported secret stays under its hash for now");
+                }
+            }
         }
-        match SlowHash::make(secret.reveal().as_bytes(), &*self.entropy) {
-            Ok(after) => self.put_better([Better { after, ..subject }]),
-            Err(error) => tracing::warn!(%error, "an imported secret stays under its hash for now"),
-        }
+        self.unmade.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Those that are written next, the oldest first.
+    fn take_better(&self) -> Vec<Better> {
+        let mut better = self.better();
+        let most = better.len().min(WRITTEN_AT_ONCE);
+        better.drain(..most).collect()
     }
 
     fn put_better(&self, more: impl IntoIterator<Item = Better>) {
@@ -182,19 +234,19 @@ impl SlowChecks {
             entropy,
             at_once,
             turns: Arc::new(Semaphore::new(at_once)),
+            making: Arc::new(Semaphore::new(SlowChecks::MADE_AT_ONCE)),
+            unmade: AtomicUsize::new(0),
             in_line: AtomicUsize::new(0),
             ahead: AtomicU64::new(0),
             pace: AtomicU64::new(GUESS),
-            held: AtomicU64::new(0),
+            held: Mutex::new(Held::new()),
             right: moka::sync::Cache::new(REMEMBERED),
             better: Mutex::default(),
         }))
     }
 
-    /// How many slow hashes are worked on at once.
-    pub(super) fn at_once(&self) -> usize {
-        self.0.at_once
-    }
+    /// How many slow hashes are made at once.
+    pub(super) const MADE_AT_ONCE: usize = 1;
 
     /// Whether a check would be taken into the line.
     ///
@@ -230,21 +282,22 @@ impl SlowChecks {
         quick: &SecretHash,
     ) -> Result<Option<usize>, Error> {
         let watch = Stopwatch::start();
-        let mut checked = false;
+        let mut alone = Duration::ZERO;
         let mut found = None;
         for (index, secret) in client.secrets.iter().enumerate() {
             let Some(hash) = secret.hash.slow() else { continue };
             if self.knows(&client.client_id, secret, hash, quick).is_some() {
                 continue;
             }
-            checked = true;
-            if self.check(&client.client_id, secret, hash, presented, quick).await? {
+            let (right, span) = self.check(&client.client_id, secret, hash, presented, quick).await?;
+            alone += span;
+            if right {
                 found = Some(index);
                 break;
             }
         }
-        if checked {
-            self.0.held_up(watch.elapsed());
+        if alone > Duration::ZERO {
+            self.0.held().note(alone, watch.elapsed());
         }
         Ok(found)
     }
@@ -256,13 +309,13 @@ impl SlowChecks {
         hash: &SlowHash,
         presented: &ClientSecret,
         quick: &SecretHash,
-    ) -> Result<bool, Error> {
+    ) -> Result<(bool, Duration), Error> {
         self.has_room()?;
         let place = InLine::enter(&self.0, hash);
         let turn = Arc::clone(&self.0.turns).acquire_owned().await.map_err(broken_off)?;
         // Somebody before may have had the same question.
         if let Some(known) = self.knows(client_id, secret, hash, quick) {
-            return Ok(known);
+            return Ok((known, Duration::ZERO));
         }
         let subject = Better {
             client_id: client_id.clone(),
@@ -273,10 +326,18 @@ impl SlowChecks {
         };
         let (presented, shared) = (presented.clone(), Arc::clone(&self.0));
         let (reply, answer) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
         tokio::task::spawn_blocking(move || {
-            // Held by the work itself: a caller that goes away does not make room for another one.
-            let _turn = turn;
-            shared.check(place, subject, &presented, reply);
+            let (right, span) = shared.check(&subject, &presented);
+            // Held until now by the work itself: a caller that goes away does not make room for another one. Whoever waits
+            // is answered before a better hash is made, and counts no more by then: else the last in line would find it
+            // full of itself.
+            drop((turn, place));
+            // Nobody may wait for it any more.
+            let _ = reply.send((right, span));
+            if right && !subject.before.is_current() {
+                drop(runtime.spawn(shared.make_better(subject, presented)));
+            }
         });
         answer.await.map_err(broken_off)
     }
@@ -286,13 +347,7 @@ impl SlowChecks {
     /// # Errors
     /// [`Error::Unavailable`].
     pub(super) async fn make(&self, secret: &ClientSecret) -> Result<SlowHash, Error> {
-        let turn = Arc::clone(&self.0.turns).acquire_owned().await.map_err(broken_off)?;
-        let (secret, shared) = (secret.clone(), Arc::clone(&self.0));
-        let work = move || {
-            let _turn = turn;
-            SlowHash::make(secret.reveal().as_bytes(), &*shared.entropy)
-        };
-        Ok(tokio::task::spawn_blocking(work).await.map_err(broken_off)??)
+        self.0.make(secret.clone()).await
     }
 }
 
@@ -301,33 +356,43 @@ impl Service {
     /// authentication is answered as much later, whatever its cause.
     #[must_use]
     pub fn slow_checks_take(&self) -> Duration {
-        Duration::from_micros(self.slow.0.held.load(Ordering::Relaxed))
+        self.slow.0.held().span()
     }
 
-    /// Writes the better hashes of the imported secrets that were used.
+    /// Writes the better hashes of some of the imported secrets that were used, all in one; the rest waits.
     pub(super) async fn flush_better_hashes(&self) {
-        let mut waiting = std::mem::take(&mut *self.slow.0.better()).into_iter();
-        while let Some(better) = waiting.next() {
-            match self.keep_better_hash(&better).await {
-                Ok(()) => {}
-                // Somebody else was faster; the next tick finds what they made of it.
-                Err(StoreError::Conflict) => self.slow.0.put_better([better]),
-                Err(error) => {
-                    tracing::warn!(%error, "imported secrets stay under their hashes until the next try");
-                    self.slow.0.put_better([better].into_iter().chain(waiting));
-                    return;
-                }
-            }
+        let some = self.slow.0.take_better();
+        if let Err(error) = self.keep_better_hashes(&some).await {
+            tracing::warn!(%error, "imported secrets stay under their hashes until the next try");
+            self.slow.0.put_better(some);
         }
     }
 
-    /// Puts one in its place, if what it was made for is still there. What is shown of the client does not change, but
-    /// its record does: a change like any other, with a revision and an audit record.
-    async fn keep_better_hash(&self, better: &Better) -> Result<(), StoreError> {
-        let Some(mut client) = self.store.client(&better.client_id).await? else { return Ok(()) };
+    async fn keep_better_hashes(&self, some: &[Better]) -> Result<(), StoreError> {
+        let (mut rows, mut of) = (Vec::new(), Vec::new());
+        for better in some {
+            if let Some(row) = self.with_better_hash(better).await? {
+                rows.push(row);
+                of.push(better);
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let done = self.store.replace_clients(rows).await;
+        of.iter().for_each(|better| self.clients.forget(&better.client_id));
+        // Where somebody else was faster, the next tick finds what they made of it.
+        self.slow.0.put_better(done?.into_iter().zip(of).filter(|(done, _)| !done).map(|(_, better)| better.clone()));
+        Ok(())
+    }
+
+    /// The client with one in its place, if what it was made for is still there. What is shown of the client does not
+    /// change, but its record does: a change like any other, with a revision and an audit record.
+    async fn with_better_hash(&self, better: &Better) -> Result<Option<(Client, u64, Change)>, StoreError> {
+        let Some(mut client) = self.store.client(&better.client_id).await? else { return Ok(None) };
         let of_secret =
             |secret: &&mut SecretRecord| secret.id == better.secret_id && secret.hash.slow() == Some(&better.before);
-        let Some(secret) = client.secrets.iter_mut().find(of_secret) else { return Ok(()) };
+        let Some(secret) = client.secrets.iter_mut().find(of_secret) else { return Ok(None) };
         secret.hash = KeptHash::Slow(better.after.clone());
         let expected = client.revision;
         client.revision += 1;
@@ -338,8 +403,6 @@ impl Service {
         let change = self.change(&caller, "client.secret.rehash", id, place, before, after);
         // Before it can be read: else the next request would pay for a check.
         self.slow.0.right.insert(key(&better.client_id, &better.secret_id, &better.after), better.secret.clone());
-        let done = self.store.save_client(client, expected, Vec::new(), change).await;
-        self.clients.forget(&better.client_id);
-        done
+        Ok(Some((client, expected, change)))
     }
 }

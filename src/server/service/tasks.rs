@@ -16,27 +16,52 @@ pub(super) const TICK: Duration = Duration::from_secs(1);
 /// How many ticks pass between two purges.
 const PURGE_EVERY: u64 = 60;
 
+fn ticks() -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
 impl Service {
     /// Runs until `stop` turns true. What is gathered then waits for [`Service::flush`].
     pub async fn run_background(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let issuances = tokio::spawn(Arc::clone(&self).record_issuances(stop.clone()));
+        let mut ticks = ticks();
         let mut count: u64 = 0;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
-            self.tick().await;
+            self.look_after().await;
             count += 1;
             if count.is_multiple_of(PURGE_EVERY) {
                 self.purge().await;
             }
         }
+        drop(issuances.await);
+    }
+
+    /// Writes what was issued, beside everything else: however long that takes, a crash loses a second's worth.
+    async fn record_issuances(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut ticks = ticks();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+            self.flush_issuances().await;
+        }
     }
 
     /// Does what is due now.
     pub async fn tick(&self) {
+        self.flush_issuances().await;
+        self.look_after().await;
+    }
+
+    /// The same, but for what is issued.
+    async fn look_after(&self) {
         self.dispel_doubt().await;
         if let Err(error) = self.keys.tick().await {
             tracing::error!(%error, "the keys could not be moved on");
@@ -47,7 +72,7 @@ impl Service {
                 "the public half of the signing key could not be kept for the audit log"
             );
         }
-        self.flush().await;
+        self.flush_all_but_issuances().await;
         self.metrics.upkeep();
     }
 
@@ -72,12 +97,16 @@ impl Service {
 
     /// Writes what was gathered in memory.
     pub async fn flush(&self) {
+        self.flush_issuances().await;
+        self.flush_all_but_issuances().await;
+    }
+
+    async fn flush_all_but_issuances(&self) {
         if let Err(error) = self.flush_usage().await {
             self.metrics.flush_failed();
             tracing::warn!(%error, "what clients used could not be written; it is kept for the next try");
         }
         self.flush_better_hashes().await;
         self.flush_refusals().await;
-        self.flush_issuances().await;
     }
 }

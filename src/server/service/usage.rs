@@ -1,21 +1,21 @@
 //! What clients use, gathered in memory and written in the background: issuing a token never waits for the store.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::clock::UnixTime;
+use crate::clock::{Clock, UnixTime};
 use crate::id::ClientId;
 use crate::scope::ScopeSet;
 use crate::server::error::Error;
-use crate::server::model::{ClientUsage, ClientUses, Per, SecretUse};
-use crate::server::store::StoreError;
+use crate::server::model::{ClientUsage, Per, SecretUse};
+use crate::server::store::{Store, StoreError};
 use crate::source_ip::SourceAddress;
 
 use super::{Authenticated, ClientRefusal, Service};
 
-/// The most clients whose use is held between two flushes; beyond it, the use of a client not yet held goes unnoted.
+/// The most clients whose use is held between two flushes, and as many may be on their way to the store; beyond it, the
+/// use of a client not yet held goes unnoted.
 const CAPACITY: usize = 100_000;
 /// How many clients' use is written in one transaction: a change that waits behind it waits for no more than that.
 const AT_ONCE: usize = 500;
@@ -23,8 +23,10 @@ const AT_ONCE: usize = 500;
 #[derive(Debug)]
 pub(super) struct Usage {
     uses: Mutex<Uses>,
-    /// One flush at a time: who reads the figures waits for the one that is under way.
+    /// One flush at a time.
     flushing: tokio::sync::Mutex<()>,
+    /// Written while a transaction moves uses from memory into the store; who adds up both reads it.
+    moving: tokio::sync::RwLock<()>,
     /// Up to when all that was used is in the store.
     complete_until: AtomicI64,
     unnoted: AtomicU64,
@@ -34,23 +36,38 @@ pub(super) struct Usage {
 
 #[derive(Debug, Default)]
 struct Uses {
-    held: HashMap<ClientId, ClientUsage>,
-    /// The last uses of the secrets in `held`.
-    secrets: HashMap<String, SecretUse>,
-    /// On their way to the store, and perhaps not there yet: whoever asks has to be told of them.
-    writing: HashMap<String, SecretUse>,
+    held: Held,
+    /// On its way to the store, and perhaps not there yet: whoever asks has to be told of it. It stays until all of it
+    /// is written, whatever becomes of a flush.
+    writing: Option<Arc<Writing>>,
 }
 
-impl Uses {
+#[derive(Debug, Default)]
+struct Held {
+    clients: HashMap<ClientId, ClientUsage>,
+    /// The last uses of the clients' secrets.
+    secrets: HashMap<String, SecretUse>,
+}
+
+#[derive(Debug)]
+struct Writing {
+    held: Held,
+    /// When it was taken: it is all that was used before.
+    until: UnixTime,
+    /// The clients whose use is in the store.
+    written: Mutex<HashSet<ClientId>>,
+}
+
+impl Held {
     /// What is held of a client; none where there is no room for it.
     fn of(&mut self, client: &ClientId) -> Option<&mut ClientUsage> {
-        if !self.held.contains_key(client) {
-            if self.held.len() >= CAPACITY {
+        if !self.clients.contains_key(client) {
+            if self.clients.len() >= CAPACITY {
                 return None;
             }
-            self.held.insert(client.clone(), ClientUsage::of(client.clone()));
+            self.clients.insert(client.clone(), ClientUsage::of(client.clone()));
         }
-        self.held.get_mut(client)
+        self.clients.get_mut(client)
     }
 
     fn note_secret(&mut self, secret: &str, used: SecretUse) {
@@ -59,14 +76,22 @@ impl Uses {
             None => drop(self.secrets.insert(secret.to_owned(), used)),
         }
     }
+}
 
-    fn no_longer_writes(&mut self, usage: &[ClientUsage]) {
-        for (secret, used) in usage.iter().flat_map(|usage| &usage.secrets) {
-            // A later use may be on its way by now.
-            if self.writing.get(secret) == Some(used) {
-                self.writing.remove(secret);
-            }
-        }
+impl Writing {
+    fn written(&self) -> MutexGuard<'_, HashSet<ClientId>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is not in the store yet.
+    fn rest(&self) -> Vec<&ClientUsage> {
+        let written = self.written();
+        self.held.clients.values().filter(|usage| !written.contains(&usage.client_id)).collect()
+    }
+
+    /// The same of one client.
+    fn rest_of(&self, client: &ClientId) -> Option<&ClientUsage> {
+        self.held.clients.get(client).filter(|_| !self.written().contains(client))
     }
 }
 
@@ -84,6 +109,7 @@ impl Usage {
         Self {
             uses: Mutex::default(),
             flushing: tokio::sync::Mutex::new(()),
+            moving: tokio::sync::RwLock::new(()),
             complete_until: AtomicI64::new(now.seconds()),
             unnoted: AtomicU64::new(0),
             purged_up_to: Mutex::default(),
@@ -97,7 +123,7 @@ impl Usage {
     /// Notes what a client did, and the secret that it used, if one was right.
     fn note(&self, client: &ClientId, secret: Option<(&str, SecretUse)>, count: impl FnOnce(&mut ClientUsage)) {
         let mut uses = self.uses();
-        let Some(usage) = uses.of(client) else {
+        let Some(usage) = uses.held.of(client) else {
             self.unnoted.fetch_add(1, Ordering::Relaxed);
             return;
         };
@@ -107,24 +133,33 @@ impl Usage {
         }
         count(usage);
         if let Some((secret, used)) = secret {
-            uses.note_secret(secret, used);
+            uses.held.note_secret(secret, used);
         }
     }
 
     /// The last use of a secret, if it is not written yet.
     pub(super) fn pending(&self, secret: &str) -> Option<SecretUse> {
         let uses = self.uses();
-        uses.secrets.get(secret).or_else(|| uses.writing.get(secret)).copied()
+        let writing = || uses.writing.as_ref().and_then(|writing| writing.held.secrets.get(secret));
+        uses.held.secrets.get(secret).or_else(writing).copied()
     }
 
-    /// The last uses of a client and its scopes that are held.
-    pub(super) fn pending_uses(&self, client: &ClientId) -> Option<ClientUses> {
-        self.uses().held.get(client).map(|usage| usage.uses.clone())
+    /// What a client has used that is not written yet. Complete, and nothing twice, as long as
+    /// [nothing moves](Self::nothing_moves).
+    pub(super) fn pending_usage(&self, client: &ClientId) -> ClientUsage {
+        let (held, writing) = {
+            let uses = self.uses();
+            (uses.held.clients.get(client).cloned(), uses.writing.clone())
+        };
+        let earlier = writing.as_ref().and_then(|writing| writing.rest_of(client));
+        let mut usage = earlier.cloned().unwrap_or_else(|| ClientUsage::of(client.clone()));
+        held.iter().for_each(|later| usage.add(later));
+        usage
     }
 
-    /// As long as it is held, nothing is taken out to be written.
-    pub(super) async fn no_flush(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.flushing.lock().await
+    /// As long as it is held, nothing is moved from memory into the store.
+    pub(super) async fn nothing_moves(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.moving.read().await
     }
 
     pub(super) fn purged_up_to(&self) -> Option<ClientId> {
@@ -145,49 +180,37 @@ impl Usage {
         UnixTime::from_seconds(self.complete_until.load(Ordering::Relaxed))
     }
 
-    /// Takes out what is to be written. The secrets' stay pending until they are said to be
-    /// [`written`](Self::written) or [`put back`](Self::put_back).
-    fn take(&self) -> Vec<ClientUsage> {
+    /// What is to be written next: what an earlier flush has left, and then what is held. No token waits for more than
+    /// an exchange of the two.
+    fn take(&self, now: UnixTime) -> Arc<Writing> {
+        let mut next = Writing { held: Held::default(), until: now, written: Mutex::default() };
         let mut uses = self.uses();
-        let secrets = std::mem::take(&mut uses.secrets);
-        uses.writing.extend(secrets);
-        std::mem::take(&mut uses.held).into_values().collect()
-    }
-
-    /// What was taken out is in the store.
-    fn written(&self, usage: &[ClientUsage]) {
-        self.uses().no_longer_writes(usage);
-    }
-
-    /// Puts back what could not be written.
-    fn put_back(&self, taken: Vec<ClientUsage>) {
-        let mut uses = self.uses();
-        uses.no_longer_writes(&taken);
-        for usage in taken {
-            let full = uses.held.len() >= CAPACITY;
-            let later = match uses.held.entry(usage.client_id.clone()) {
-                Entry::Vacant(_) if full => {
-                    self.unnoted.fetch_add(1, Ordering::Relaxed);
-                    continue;
-                }
-                Entry::Vacant(room) => room.insert(ClientUsage::of(usage.client_id)),
-                Entry::Occupied(there) => there.into_mut(),
-            };
-            later.uses.add(&usage.uses);
-            for (hour, figures) in &usage.hours {
-                later.hours.entry(*hour).or_default().add(figures);
-            }
-            let earlier: Vec<_> = usage
-                .secrets
-                .into_iter()
-                // It may have been used again since.
-                .filter(|(secret, _)| later.secrets.iter().all(|(id, _)| id != secret))
-                .collect();
-            later.secrets.extend(earlier.iter().cloned());
-            for (secret, used) in earlier {
-                uses.note_secret(&secret, used);
-            }
+        if let Some(left) = &uses.writing {
+            return Arc::clone(left);
         }
+        std::mem::swap(&mut next.held, &mut uses.held);
+        let next = Arc::new(next);
+        uses.writing = Some(Arc::clone(&next));
+        next
+    }
+
+    /// Moves what is held into the store. What cannot be written is kept for the next try.
+    async fn flush(&self, store: &dyn Store, clock: &dyn Clock) -> Result<(), StoreError> {
+        let _turn = self.flushing.lock().await;
+        let left = self.uses().writing.is_some();
+        for _ in 0..=usize::from(left) {
+            let writing = self.take(clock.now());
+            for some in writing.rest().chunks(AT_ONCE) {
+                let _moving = self.moving.write().await;
+                store.note_usage(some.iter().map(|usage| (*usage).clone()).collect()).await?;
+                writing.written().extend(some.iter().map(|usage| usage.client_id.clone()));
+            }
+            let done = self.uses().writing.take();
+            self.complete_until.store(writing.until.seconds(), Ordering::Relaxed);
+            // Freed here, and not under the lock.
+            drop(done);
+        }
+        Ok(())
     }
 }
 
@@ -242,21 +265,11 @@ impl Service {
 
     /// Writes what was used. What cannot be written is kept for the next try.
     pub(super) async fn flush_usage(&self) -> Result<(), StoreError> {
-        let _turn = self.usage.no_flush().await;
-        let until = self.clock.now();
-        let mut usage = self.usage.take();
-        while !usage.is_empty() {
-            let rest = usage.split_off(usage.len().min(AT_ONCE));
-            if let Err(error) = self.store.note_usage(usage.clone()).await {
-                usage.extend(rest);
-                self.usage.put_back(usage);
-                return Err(error);
-            }
-            self.usage.written(&usage);
-            usage = rest;
-        }
-        self.usage.complete_until.store(until.seconds(), Ordering::Relaxed);
-        Ok(())
+        let (usage, store, clock) = (Arc::clone(&self.usage), Arc::clone(&self.store), Arc::clone(&self.clock));
+        // A task of its own comes to its end whoever goes away meanwhile: what the store has written and nobody has noted
+        // as written would be written twice.
+        let flush = tokio::spawn(async move { usage.flush(&*store, &*clock).await });
+        flush.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the flush was broken off".to_owned())))
     }
 
     /// The last uses of these secrets, written or not.

@@ -1,9 +1,7 @@
 //! The audit log's verbs: the chain, the segments of issuances, the ring of refusals.
 
-use serde_json::Value;
-
 use crate::clock::UnixTime;
-use crate::server::model::{AuditHead, ChainWalk, Gap, RefusalRecord, Segment, Verdict};
+use crate::server::model::{AuditHead, AuditKey, AuditSigner, ChainWalk, Gap, RefusalRecord, Segment, Verdict};
 
 use super::StoreError;
 
@@ -54,11 +52,18 @@ pub trait AuditStore: AuditReader {
     async fn add_segment(&self, segment: Option<Segment>, gap: Gap, at: UnixTime) -> Result<(), StoreError>;
 
     /// Forgets at most `limit` records and as many segments from before the cutoffs; what is left begins with a
-    /// checkpoint, and the chain has a record of it. How many went.
-    async fn prune_audit(&self, cutoffs: Cutoffs, limit: usize, at: UnixTime) -> Result<usize, StoreError>;
+    /// checkpoint, and the chain has a record of it, which `signer` signs. How many went.
+    async fn prune_audit(
+        &self,
+        cutoffs: Cutoffs,
+        limit: usize,
+        at: UnixTime,
+        signer: AuditSigner,
+    ) -> Result<usize, StoreError>;
 
-    /// Keeps the public key of this `kid` for good: heads that it signed are verified with it when it is long gone.
-    async fn keep_audit_key(&self, kid: String, jwk: Value) -> Result<(), StoreError>;
+    /// Keeps public keys for good, each with the words of those that vouch for it: what they signed is verified with
+    /// them when they are long gone.
+    async fn keep_audit_keys(&self, keys: Vec<AuditKey>) -> Result<(), StoreError>;
 
     /// Begins a run. Where the last one was not [ended](Self::end_run), the chain gets a record that issuances may be
     /// missing; tells whether that was so.

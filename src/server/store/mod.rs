@@ -109,6 +109,10 @@ pub trait ClientStore: std::fmt::Debug + Send + Sync {
         change: Change,
     ) -> Result<(), StoreError>;
 
+    /// Puts each client in the place of its revision, with its own record, in one transaction. Of each whether it was:
+    /// where another revision is there it is left out. What they hold is what they held.
+    async fn replace_clients(&self, clients: Vec<(Client, u64, Change)>) -> Result<Vec<bool>, StoreError>;
+
     /// Adds clients, each with its own record, in one transaction. Of each whether it was added: where one of its id is
     /// there, or before it among them, it is left out.
     async fn add_clients(&self, clients: Vec<(Client, Change)>) -> Result<Vec<bool>, StoreError>;

@@ -3,10 +3,11 @@
 use mintage::api::{AuditEntry, AuditKind};
 use mintage::clock::{Rfc3339, UnixTime};
 use mintage::server::model::Place;
-use mintage::server::service::{AuditFilter, ExportFilter, PageRequest};
+use mintage::server::service::{AuditFilter, ExportFilter, PageRequest, Position, audit_page};
+use mintage::server::store::redb::AuditFile;
 use serde_json::Value;
 
-use super::{ORDERS, at_work, work};
+use super::{AUDIT, ORDERS, Tampered, at_work, store_of, work};
 use crate::app::{TestApp, claims};
 
 async fn found(app: &TestApp, kind: AuditKind, filter: &AuditFilter, within: Option<&Place>) -> Vec<Value> {
@@ -127,6 +128,65 @@ async fn who_reaches_one_place_sees_no_other() {
         assert_eq!(apis, changes && place.project.is_none(), "{place:?}");
         assert_eq!(found(AuditKind::Issuances).await.len(), issuances, "{place:?}");
         assert_eq!(found(AuditKind::Refusals).await.len(), refusals, "{place:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_hides_nothing() {
+    let (app, _) = at_work().await;
+    let store = store_of(&app);
+    let since = app.now();
+    let _dir = app.stop().await;
+    let records = Tampered::open(&store).all(AUDIT).len();
+    Tampered::open(&store).put(AUDIT, 5, Some(b"no record"));
+    let filter = AuditFilter { since: Some(Rfc3339(since)), ..AuditFilter::default() };
+    let file = AuditFile::open(&store).unwrap();
+    let (items, _) = audit_page(&file, AuditKind::Changes, &filter, None, Position::NEWEST, 1000).await.unwrap();
+    assert_eq!(items.len(), records, "all of them are of that moment");
+    let timeless: Vec<_> = items.iter().filter(|entry| entry.recorded_at().is_none()).collect();
+    assert!(matches!(timeless[..], [AuditEntry::Change(change)] if change.sequence == 5), "{timeless:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_stays_where_its_client_was() {
+    let (app, client) = at_work().await;
+    app.token_request(&client, &[("scope", "nothing")]).send().await.unwrap();
+    app.service.delete_client(&client.id, &app.caller()).await.unwrap();
+    let project = serde_json::from_value(serde_json::json!({ "id": "other" })).unwrap();
+    app.service.create_project(project, &app.caller()).await.unwrap();
+    let again = mintage::api::NewClient {
+        client_id: Some(client.id.clone()),
+        project: Some("other".to_owned()),
+        ..Default::default()
+    };
+    app.client_with(again).await;
+    app.service.tick().await;
+    for (project, count) in [("default", 1), ("other", 0)] {
+        let place = Place::project("default", project);
+        let seen = found(&app, AuditKind::Refusals, &AuditFilter::default(), Some(&place)).await;
+        assert_eq!(seen.len(), count, "{project}: {seen:?}");
+        assert!(seen.iter().all(|entry| entry["project"] == project));
+    }
+}
+
+/// Who asks for more than they may stands in the log, with where from.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempted_escalation_is_recorded() {
+    let app = TestApp::start().await;
+    let client = app.client(&["mintage:clients:read", "mintage:clients:write", "mintage:audit:read"]).await;
+    let token = app.token(&client).await;
+    let more = serde_json::json!({ "name": "more", "scopes": ["mintage:keys:write"] });
+    let refused = app.http.post(app.url("/api/v1/clients")).bearer_auth(&token).json(&more).send().await.unwrap();
+    assert_eq!(refused.status(), 403);
+    // The end of the chain says how much is done in the whole instance.
+    assert_eq!(app.get("/api/v1/audit/head", Some(&token)).await.status(), 403);
+    app.service.tick().await;
+    let place = Place::project("default", "default");
+    let seen = found(&app, AuditKind::Refusals, &AuditFilter::default(), Some(&place)).await;
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    for entry in seen {
+        assert_eq!((&entry["client_id"], &entry["source_address"]), (&client.id.as_str().into(), &"127.0.0.1".into()));
+        assert_eq!(entry["reason"], "beyond_caller", "{entry}");
     }
 }
 

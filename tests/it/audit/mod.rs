@@ -1,5 +1,6 @@
 //! The audit log: what goes in, what is found when it is not as it was written, what is left when it is pruned.
 
+mod forged;
 mod issuances;
 mod list;
 mod prune;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use mintage::api::{ApiPatch, AuditVerdict, ClientPatch, VerifyAudit};
 use mintage::jose::CompactJws;
 use mintage::server::model::{AuditHead, Verdict};
-use mintage::server::service::verify_audit;
+use mintage::server::service::{folder_keys, verify_audit};
 use mintage::server::store::redb::AuditFile;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
@@ -61,6 +62,13 @@ impl Tampered {
                 None => drop(table.remove(number).unwrap()),
             }
         }
+        transaction.commit().unwrap();
+    }
+
+    /// Puts a text there.
+    pub fn text(&self, table: TableDefinition<'static, &'static str, &'static [u8]>, key: &str, text: &str) {
+        let transaction = self.database.begin_write().unwrap();
+        transaction.open_table(table).unwrap().insert(key, text.as_bytes()).unwrap();
         transaction.commit().unwrap();
     }
 
@@ -127,16 +135,18 @@ pub fn store_of(app: &TestApp) -> PathBuf {
 }
 
 pub async fn head(app: &TestApp) -> String {
-    app.service.audit_head().await.unwrap().head
+    app.service.audit_head(&app.caller()).await.unwrap().head
 }
 
 pub async fn verify(app: &TestApp, head: Option<&str>) -> AuditVerdict {
-    app.service.verify_audit(&VerifyAudit { head: head.map(str::to_owned) }).await.unwrap()
+    app.service.verify_audit(&VerifyAudit { head: head.map(str::to_owned), jwks: None }).await.unwrap()
 }
 
-/// What a walk through a store comes to that nobody runs on.
+/// What a walk through a store comes to that nobody runs on, with the keys in the folder beside it.
 pub async fn verify_file(store: &Path, head: Option<&str>) -> Verdict {
-    verify_audit(&AuditFile::open(store).unwrap(), head).await.unwrap()
+    let keys = folder_keys(&store.parent().unwrap().parent().unwrap().join("keys"));
+    assert!(!keys.is_empty());
+    verify_audit(&AuditFile::open(store).unwrap(), head, keys).await.unwrap()
 }
 
 pub fn details(verdict: &Verdict) -> Vec<&str> {

@@ -39,7 +39,14 @@ async fn segments_go_first_and_are_named() {
     // Without that record their absence is no pruning.
     Tampered::open(&dir.0).recompute(records.len() as u64, |record| record["after"]["segments"] = json!([[1, 1]]));
     let verdict = verify_file(&dir.0, None).await;
-    assert_eq!(details(&verdict), ["segment 2 is gone, and no record says that it was pruned"]);
+    let number = records.len();
+    let expected = [
+        format!(
+            "record {number} says that something was pruned, and the service did not write it: its signature is not good"
+        ),
+        "segment 2 is gone, and no record says that it was pruned".to_owned(),
+    ];
+    assert_eq!(details(&verdict), expected);
 }
 
 /// A service with a chain that begins behind a checkpoint; a head of before it, one of behind it, and where it is.

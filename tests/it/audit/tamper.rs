@@ -168,7 +168,7 @@ async fn a_head_is_good_only_with_a_key_that_has_signed_here() {
     assert!(verdict.problems[0].detail.contains("the signature of the head given is not good"), "{verdict:?}");
     let token = app.token(&app.client(&[]).await).await;
     for none in ["", "x", "a.b.c", &token] {
-        let request = mintage::api::VerifyAudit { head: Some(none.to_owned()) };
+        let request = mintage::api::VerifyAudit { head: Some(none.to_owned()), jwks: None };
         let refused = app.service.verify_audit(&request).await.unwrap_err();
         assert!(refused.detail().starts_with("head: it is not a signed head"), "{}", refused.detail());
     }

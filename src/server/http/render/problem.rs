@@ -1,11 +1,13 @@
 //! Errors everywhere else (RFC 9457), with the challenge of RFC 6750 where a token lacks something.
 
+use std::net::IpAddr;
+
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::json;
 
-use crate::id::RequestId;
+use crate::id::{ClientId, RequestId};
 use crate::oauth::challenge;
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::scope::ScopeSet;
@@ -20,6 +22,8 @@ pub(crate) struct Fault {
     app: App,
     /// Whether the words may repeat what was sent, so that they are for its sender alone.
     repeats: bool,
+    /// Whose request it is, as far as that is known, and where it came from.
+    caller: (Option<ClientId>, Option<IpAddr>),
 }
 
 impl Fault {
@@ -30,7 +34,12 @@ impl Fault {
 
     /// `error`, in the request of this name.
     pub(crate) fn named(app: &App, error: Error, request_id: RequestId) -> Self {
-        Self { error, request_id, app: app.clone(), repeats: false }
+        Self { error, request_id, app: app.clone(), repeats: false, caller: (None, None) }
+    }
+
+    /// The same, in a request of this client, from there.
+    pub(crate) fn of(self, client: Option<ClientId>, source: Option<IpAddr>) -> Self {
+        Self { caller: (client, source), ..self }
     }
 
     /// The same, whose words may repeat what was sent: nobody but its sender sees them.
@@ -41,11 +50,12 @@ impl Fault {
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
+        let (client, source) = (self.caller.0.as_ref(), self.caller.1);
         if self.repeats {
             let kept = Error::Malformed("the body cannot be read; its sender was told where".to_owned());
-            self.app.service.note_refusal_of(&self.request_id, &kept, None, None);
+            self.app.service.note_refusal_of(&self.request_id, &kept, client, source);
         } else {
-            self.app.service.note_refusal_of(&self.request_id, &self.error, None, None);
+            self.app.service.note_refusal_of(&self.request_id, &self.error, client, source);
         }
         problem_response(&self.error, self.request_id, &self.app.errors_base)
     }

@@ -7,6 +7,8 @@ use crate::clock::UnixTime;
 use crate::server::model::issuance::of_the_audit;
 use crate::server::model::{AuditHead, Change, Segment};
 
+use super::signed::{AuditSigner, KnownKeys, PRUNE_TYPE, Wrong};
+
 /// Numbers, as ranges without gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -57,16 +59,59 @@ pub struct PruneRecord {
     pub records: u64,
     /// The segments that went this time.
     pub segments: Ranges,
+    /// What was written before is forgotten by the service alone: its signature for all of that, and for the place of
+    /// the record in the chain.
+    #[serde(default)]
+    pub signed: Option<String>,
 }
 
 impl PruneRecord {
     /// What the chain calls it.
     pub const ACTION: &'static str = "audit.prune";
 
-    /// It, to be put into the chain.
+    /// What is signed of it.
+    fn says(&self, at: UnixTime, follows: &AuditHead) -> Value {
+        json!({
+            "at": at,
+            "follows": follows,
+            "checkpoint": self.checkpoint,
+            "records": self.records,
+            "segments": self.segments,
+        })
+    }
+
+    /// It, to be put into the chain behind `follows`; none where it cannot be signed.
     #[must_use]
-    pub fn change(&self, at: UnixTime) -> Change {
-        of_the_audit(at, Self::ACTION, "audit".to_owned(), json!(self))
+    pub fn change(mut self, at: UnixTime, follows: &AuditHead, signer: &AuditSigner) -> Option<Change> {
+        self.signed = Some(signer.sign(PRUNE_TYPE, &self.says(at, follows))?);
+        Some(of_the_audit(at, Self::ACTION, "audit".to_owned(), json!(self)))
+    }
+}
+
+/// A record of a pruning, in its place.
+#[derive(Debug)]
+pub(super) struct PlacedPrune {
+    number: u64,
+    signed: Option<String>,
+    says: Value,
+}
+
+impl PlacedPrune {
+    /// What is wrong with its signature.
+    pub(super) fn problem(&self, keys: &KnownKeys) -> Option<(u64, String)> {
+        let why = match self.signed.as_deref().map(|signed| keys.verify(signed, PRUNE_TYPE)) {
+            Some(Ok(says)) if says == self.says => return None,
+            None => "it is not signed".to_owned(),
+            Some(Ok(_) | Err(Wrong::Bad)) => "its signature is not good".to_owned(),
+            Some(Err(Wrong::Unknown(kid))) => format!("it is signed with the key {kid}, which has never signed here"),
+            Some(Err(Wrong::OfTheStore(kid))) => {
+                format!("it is signed with the key {kid}, and only the store says that it has signed here")
+            }
+        };
+        Some((
+            self.number,
+            format!("record {} says that something was pruned, and the service did not write it: {why}", self.number),
+        ))
     }
 }
 
@@ -109,9 +154,13 @@ impl RecordFacts {
         serde_json::from_value(self.after.clone()).ok()
     }
 
-    /// What was pruned, if it is the record of that.
-    pub(super) fn prune(&self) -> Option<PruneRecord> {
-        (self.action == PruneRecord::ACTION).then(|| serde_json::from_value(self.after.clone()).ok()).flatten()
+    /// What was pruned, if it is the record of that, and what is to be signed of it.
+    pub(super) fn prune(&self) -> Option<(PruneRecord, PlacedPrune)> {
+        let prune: PruneRecord =
+            (self.action == PruneRecord::ACTION).then(|| serde_json::from_value(self.after.clone()).ok()).flatten()?;
+        let follows = AuditHead { sequence: self.sequence.saturating_sub(1), hash: self.previous.clone() };
+        let (says, signed) = (prune.says(self.at, &follows), prune.signed.clone());
+        Some((prune, PlacedPrune { number: self.sequence, signed, says }))
     }
 }
 

@@ -1,12 +1,13 @@
 //! Signed heads: what somebody keeps elsewhere, to hold the chain against later.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::clock::UnixTime;
 use crate::crypto::TOKEN_ALGORITHMS;
-use crate::jose::{Algorithm, CompactJws, KeySet, jwk};
+use crate::jose::CompactJws;
 use crate::server::model::AuditHead;
+
+use super::signed::{KnownKeys, Wrong};
 
 /// The `typ` of a signed head. It is no access token, and no verifier of those takes it for one.
 pub const HEAD_TYPE: &str = "mintage-audit-head+jwt";
@@ -33,7 +34,6 @@ pub struct BadHead;
 pub struct ClaimedHead {
     jws: String,
     kid: String,
-    algorithm: Algorithm,
     /// The end of the chain that it vouches for.
     pub head: AuditHead,
 }
@@ -49,23 +49,28 @@ impl ClaimedHead {
         let header = jws.checked_header(&TOKEN_ALGORITHMS).map_err(|_| BadHead)?;
         let claims: HeadClaims = serde_json::from_slice(&jws.payload).map_err(|_| BadHead)?;
         match (header.typ.as_deref(), header.kid) {
-            (Some(HEAD_TYPE), Some(kid)) => {
-                Ok(Self { jws: text.to_owned(), kid, algorithm: header.alg, head: claims.head })
-            }
+            (Some(HEAD_TYPE), Some(kid)) => Ok(Self { jws: text.to_owned(), kid, head: claims.head }),
             _ => Err(BadHead),
         }
     }
 
-    /// What is wrong with its signature, given the public keys that have ever signed here.
-    pub(super) fn signature_problem(&self, keys: &[Value]) -> Option<String> {
-        let mut parsed: Vec<_> = keys.iter().filter_map(jwk::from_jwk).collect();
-        // A key is who it is by its thumbprint, whatever it is called.
-        parsed.iter_mut().for_each(|key| key.kid = Some(jwk::thumbprint(&key.key)));
-        let keys = KeySet::from_jwks(parsed, &TOKEN_ALGORITHMS);
-        let Some(key) = keys.find(&self.kid, self.algorithm) else {
-            return Some(format!("the head given is signed with the key {}, which has never signed here", self.kid));
+    /// What is wrong with its signature. A head is kept elsewhere because the store's word is not enough: a key that the
+    /// store alone knows is not, either.
+    pub(super) fn signature_problem(&self, keys: &KnownKeys) -> Option<String> {
+        let of_the_store = |kid: &str| {
+            format!(
+                "the head given is signed with the key {kid}, and only the store says that it has signed here, to which \
+                 whoever can write it can add one: name the public keys with --jwks"
+            )
         };
-        let good = CompactJws::parse(&self.jws).is_ok_and(|jws| jws.verify_signature(key).is_ok());
-        (!good).then(|| "the signature of the head given is not good".to_owned())
+        match keys.verify(&self.jws, HEAD_TYPE) {
+            Ok(_) if keys.are_from_elsewhere => None,
+            Ok(_) => Some(of_the_store(&self.kid)),
+            Err(Wrong::OfTheStore(kid)) => Some(of_the_store(&kid)),
+            Err(Wrong::Unknown(kid)) => {
+                Some(format!("the head given is signed with the key {kid}, which has never signed here"))
+            }
+            Err(Wrong::Bad) => Some("the signature of the head given is not good".to_owned()),
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod facts;
 mod head;
+mod signed;
 
 use serde_json::Value;
 
@@ -12,8 +13,10 @@ use super::{AuditHead, Segment};
 
 pub use facts::{PruneRecord, Ranges, RecordFacts};
 pub use head::{BadHead, ClaimedHead, HEAD_TYPE, HeadClaims};
+pub use signed::{AuditKey, AuditSigner, ENDORSEMENTS};
 
-use facts::{SegmentFacts, name};
+use facts::{PlacedPrune, SegmentFacts, name};
+use signed::KnownKeys;
 
 /// The most problems that are told one by one.
 const MAX_PROBLEMS: usize = 100;
@@ -40,6 +43,8 @@ pub struct Verdict {
     pub head: AuditHead,
     /// The last record that was pruned.
     pub checkpoint: Option<AuditHead>,
+    /// Whether no key was known from elsewhere than the store.
+    pub keys_are_the_stores: bool,
     /// What is not as it was written; of very many the first alone.
     pub problems: Vec<Problem>,
 }
@@ -67,6 +72,8 @@ struct Last {
 #[derive(Debug)]
 pub struct ChainWalk {
     against: Option<ClaimedHead>,
+    /// The public keys that are known from elsewhere than the store.
+    keys: Vec<Value>,
     /// The hash of the record that the head given names.
     found_hash: Option<String>,
     head: AuditHead,
@@ -77,6 +84,7 @@ pub struct ChainWalk {
     wanted: Option<SegmentFacts>,
     missing: Ranges,
     pruned: Ranges,
+    prunes: Vec<PlacedPrune>,
     named_checkpoint: Option<AuditHead>,
     records: u64,
     segments: u64,
@@ -85,11 +93,13 @@ pub struct ChainWalk {
 }
 
 impl ChainWalk {
-    /// A walk that holds the chain against a signed head, if one is given.
+    /// A walk that holds the chain against a signed head, if one is given, and signatures against these public keys, and
+    /// those of the store that they vouch for. Where there are none the store's own have to do.
     #[must_use]
-    pub fn new(against: Option<ClaimedHead>) -> Self {
+    pub fn new(against: Option<ClaimedHead>, keys: Vec<Value>) -> Self {
         Self {
             against,
+            keys,
             found_hash: None,
             head: AuditHead::default(),
             checkpoint: None,
@@ -98,6 +108,7 @@ impl ChainWalk {
             wanted: None,
             missing: Ranges::default(),
             pruned: Ranges::default(),
+            prunes: Vec::new(),
             named_checkpoint: None,
             records: 0,
             segments: 0,
@@ -168,7 +179,8 @@ impl ChainWalk {
         };
         self.last = Some(Last { sequence: number, hash, name, is_told });
         let facts = facts?;
-        if let Some(prune) = facts.prune() {
+        if let Some((prune, placed)) = facts.prune() {
+            self.prunes.push(placed);
             self.pruned.add(&prune.segments);
             self.named_checkpoint = prune.checkpoint;
         }
@@ -232,7 +244,8 @@ impl ChainWalk {
     #[must_use]
     pub fn finish(mut self, kept_segments: u64, keys: &[Value]) -> Verdict {
         self.check_end();
-        self.check_pruning();
+        let keys = KnownKeys::new(&self.keys, keys);
+        self.check_pruning(&keys);
         for (from, to) in self.missing.without(&self.pruned) {
             let detail = format!("{} gone, and no record says that it was pruned", range("segment", from, to));
             self.problem(None, Some(from), detail);
@@ -242,7 +255,7 @@ impl ChainWalk {
             let detail = format!("there are segments of issuances that no record names: {more} of them");
             self.problem(None, None, detail);
         }
-        self.check_against(keys);
+        self.check_against(&keys);
         if self.untold > 0 {
             let untold = self.untold;
             self.problems.push(Problem { record: None, segment: None, detail: format!("and {untold} more") });
@@ -252,6 +265,7 @@ impl ChainWalk {
             segments: self.segments,
             head: self.head,
             checkpoint: self.checkpoint,
+            keys_are_the_stores: !keys.are_from_elsewhere,
             problems: self.problems,
         }
     }
@@ -274,7 +288,12 @@ impl ChainWalk {
         }
     }
 
-    fn check_pruning(&mut self) {
+    fn check_pruning(&mut self, keys: &KnownKeys) {
+        for prune in std::mem::take(&mut self.prunes) {
+            if let Some((number, detail)) = prune.problem(keys) {
+                self.problem(Some(number), None, detail);
+            }
+        }
         if self.named_checkpoint == self.checkpoint {
             return;
         }
@@ -288,7 +307,7 @@ impl ChainWalk {
         self.problem(None, None, detail);
     }
 
-    fn check_against(&mut self, keys: &[Value]) {
+    fn check_against(&mut self, keys: &KnownKeys) {
         let Some(against) = self.against.take() else { return };
         if let Some(detail) = against.signature_problem(keys) {
             self.problem(None, None, detail);

@@ -40,7 +40,11 @@ impl Issued {
 }
 
 #[derive(Debug, Default)]
-pub(in crate::server::service) struct Issuances(Mutex<Waiting>);
+pub(in crate::server::service) struct Issuances {
+    waiting: Mutex<Waiting>,
+    /// One flush at a time: where nothing waits nothing is on its way, either.
+    flushing: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -60,7 +64,7 @@ impl Waiting {
 
 impl Issuances {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a token was issued.
@@ -84,6 +88,7 @@ impl Issuances {
 impl Service {
     /// Writes the tokens that were issued since the last time. Whether nothing waits any more.
     pub(in crate::server::service) async fn flush_issuances(&self) -> bool {
+        let _turn = self.audit.issuances.flushing.lock().await;
         let waiting = self.audit.issuances.take();
         if waiting.held.is_empty() && waiting.gap.is_empty() {
             return true;

@@ -6,7 +6,6 @@ use serde_json::Value;
 use crate::api;
 use crate::api::{AuditActor, AuditChange, AuditEntry, AuditIssuance, AuditKind, AuditRefusal};
 use crate::clock::{Rfc3339, UnixTime};
-use crate::id::ClientId;
 use crate::server::error::Error;
 use crate::server::model::{AuditHead, Issuance, Place, RefusalRecord, Segment};
 use crate::server::service::{PageRequest, Service};
@@ -65,7 +64,7 @@ impl Position {
 /// A record of the chain, as far as it is shown.
 #[derive(Deserialize)]
 struct Record {
-    at: UnixTime,
+    at: Option<UnixTime>,
     actor: AuditActor,
     action: String,
     target: String,
@@ -83,7 +82,7 @@ fn change(sequence: u64, bytes: &[u8]) -> AuditChange {
     let hash = AuditHead::hash_of(bytes);
     // One that cannot be read any more is shown as what it is, and not left out.
     let record = serde_json::from_slice(bytes).unwrap_or_else(|_| Record {
-        at: UnixTime::from_seconds(0),
+        at: None,
         actor: AuditActor { kind: "unreadable".to_owned(), ..AuditActor::default() },
         action: "unreadable".to_owned(),
         target: String::from_utf8_lossy(bytes).into_owned(),
@@ -97,7 +96,7 @@ fn change(sequence: u64, bytes: &[u8]) -> AuditChange {
     AuditChange {
         sequence,
         hash,
-        recorded_at: Rfc3339(record.at),
+        recorded_at: record.at.map(Rfc3339),
         actor: record.actor,
         action: record.action,
         target: record.target,
@@ -136,6 +135,8 @@ fn refusal(number: u64, record: RefusalRecord) -> AuditRefusal {
         cause: record.cause,
         detail: record.detail,
         client_id: record.client_id,
+        organization: record.place.as_ref().map(|place| place.organization.clone()),
+        project: record.place.and_then(|place| place.project),
         source_address: record.source.map(|ip| ip.to_string()),
         unrecorded: record.unrecorded,
         unrecorded_by_reason: record.unrecorded_by_reason,
@@ -153,13 +154,15 @@ fn within(place: Option<&Place>, organization: Option<&str>, project: Option<&st
 }
 
 impl AuditFilter {
-    fn takes_time(&self, at: Rfc3339) -> bool {
+    /// What has no time may be from any.
+    fn takes_time(&self, at: Option<Rfc3339>) -> bool {
+        let Some(at) = at else { return true };
         self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
     }
 
     /// Whether nothing that is older than `at` can be wanted.
-    fn ends_at(&self, at: Rfc3339) -> bool {
-        self.since.is_some_and(|since| at.0.plus(DISORDER) < since.0)
+    fn ends_at(&self, at: Option<Rfc3339>) -> bool {
+        at.zip(self.since).is_some_and(|(at, since)| at.0.plus(DISORDER) < since.0)
     }
 
     fn takes(&self, entry: &AuditEntry, place: Option<&Place>) -> bool {
@@ -173,9 +176,10 @@ impl AuditFilter {
                         && self.is_of_changes_alone()
                         && self.request_id.is_none()
                 }
-                // Whose clients are within reach, the service finds out.
+                // Where the client belonged when it was refused: another one may have its id by now.
                 AuditEntry::Refusal(refusal) => {
-                    is(self.client.as_deref(), refusal.client_id.as_deref())
+                    within(place, refusal.organization.as_deref(), refusal.project.as_deref())
+                        && is(self.client.as_deref(), refusal.client_id.as_deref())
                         && is(self.request_id.as_deref(), refusal.request_id.as_deref())
                         && self.is_of_changes_alone()
                         && self.jti.is_none()
@@ -311,24 +315,7 @@ impl Service {
         let list = format!("audit {}", kind.as_str());
         let (after, limit) = self.cursors.start(&list, request)?;
         let from = after.and_then(|after| Position::parse(&after)).unwrap_or(Position::NEWEST);
-        let (mut items, next) = page(&*self.store, kind, filter, within, from, limit).await?;
-        if let Some(place) = within.filter(|_| kind == AuditKind::Refusals) {
-            items = self.refusals_within(items, place).await?;
-        }
+        let (items, next) = page(&*self.store, kind, filter, within, from, limit).await?;
         Ok(api::Page { items, next_cursor: next.map(|next| self.cursors.seal(&list, &next.text())) })
-    }
-
-    /// The refusals of clients that belong to `place` now.
-    async fn refusals_within(&self, items: Vec<AuditEntry>, place: &Place) -> Result<Vec<AuditEntry>, Error> {
-        let mut kept = Vec::new();
-        for entry in items {
-            let AuditEntry::Refusal(refusal) = &entry else { continue };
-            let Some(Ok(id)) = refusal.client_id.as_deref().map(ClientId::parse) else { continue };
-            let client = self.clients.get(&id).await?;
-            if client.is_some_and(|client| within(Some(place), Some(&client.organization), Some(&client.project))) {
-                kept.push(entry);
-            }
-        }
-        Ok(kept)
     }
 }

@@ -12,15 +12,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::UnixTime;
-use crate::jose::jwk;
 use crate::server::error::Error;
+use crate::server::model::{AuditKey, AuditSigner};
 use crate::server::store::Cutoffs;
 
 use super::Service;
 
 pub use export::{ExportFilter, ExportFrom, export};
 pub use list::{AuditFilter, Position, page};
-pub use verify::{offline_head, shown, verify};
+pub use verify::{folder_keys, offline_head, shown, verify};
 
 pub(super) use issuances::{Issuances, Issued};
 
@@ -34,7 +34,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct Audit {
     pub(super) issuances: Issuances,
     /// The key that signs heads, once its public half is kept for good.
-    kept_key: Mutex<Option<String>>,
+    kept_key: Mutex<Option<AuditKey>>,
     /// When it is next looked for what is too old.
     prune_at: Mutex<Option<UnixTime>>,
 }
@@ -61,16 +61,25 @@ impl Service {
         }
     }
 
-    /// Keeps the public half of the key that signs heads: they are verified with it when it is long gone.
+    /// Keeps the public half of the key that signs heads: they are verified with it when it is long gone. It vouches for
+    /// those before it that this service itself knows, so that whoever knows it knows them.
     pub(super) async fn keep_signing_key(&self) -> Result<(), Error> {
-        let Some(signer) = self.keys.signer() else { return Ok(()) };
-        let kept = |kid: &Option<String>| kid.as_deref() == Some(signer.kid());
-        if kept(&self.audit.kept_key.lock().unwrap_or_else(PoisonError::into_inner)) {
+        let Some(signer) = self.keys.signer().map(AuditSigner::new) else { return Ok(()) };
+        let own = signer.key();
+        let kept = self.audit.kept_key.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if kept.as_ref().is_some_and(|kept| kept.kid == own.kid) {
             return Ok(());
         }
-        let jwk = jwk::to_jwk(&signer.public_key(), signer.kid(), signer.algorithm());
-        self.store.keep_audit_key(signer.kid().to_owned(), jwk).await?;
-        *self.audit.kept_key.lock().unwrap_or_else(PoisonError::into_inner) = Some(signer.kid().to_owned());
+        let (records, _) = self.keys.records();
+        let has_signed = |key: &AuditKey| records.iter().any(|r| r.kid == key.kid && r.activated_at.is_some());
+        let published = self.own_keys().into_iter().filter_map(|jwk| {
+            let kid = jwk.get("kid")?.as_str()?.to_owned();
+            Some(AuditKey { kid, jwk, endorsed: None })
+        });
+        let earlier = published.filter(has_signed).chain(kept).filter(|key| key.kid != own.kid);
+        let keys = earlier.map(|key| signer.vouch_for(&key)).chain([own.clone()]).collect();
+        self.store.keep_audit_keys(keys).await?;
+        *self.audit.kept_key.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
         Ok(())
     }
 
@@ -87,7 +96,16 @@ impl Service {
             kept.map(|kept| UnixTime::from_seconds(now.seconds().saturating_sub_unsigned(kept.as_secs())))
         };
         let cutoffs = Cutoffs { changes: cutoff(retention.changes), issuances: cutoff(retention.issuances) };
-        let next = match self.store.prune_audit(cutoffs, STEP, now).await {
+        // First, so that what it signs can be verified.
+        if let Err(error) = self.keep_signing_key().await {
+            tracing::error!(
+                error = error.cause(),
+                "the audit log is not pruned: the key to sign that with cannot be kept"
+            );
+            return;
+        }
+        let Some(signer) = self.keys.signer().map(AuditSigner::new) else { return };
+        let next = match self.store.prune_audit(cutoffs, STEP, now, signer).await {
             Ok(gone) if gone >= STEP => None,
             Ok(_) => Some(now.plus((shortest / 10).min(LONGEST_PAUSE))),
             Err(error) => {

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use crate::api::{BulkClients, BulkResult, BulkStatus, ClientStatus, ItemError, NewClient};
 use crate::id::ClientId;
 use crate::server::error::{Error, FieldError};
+use crate::server::service::slow::SlowChecks;
 
 use super::given::CheckedClient;
 use super::{Caller, Service};
@@ -85,8 +86,8 @@ impl Service {
                 done.push((index, new));
                 continue;
             };
-            // No more than that: whoever authenticates waits in the same line.
-            if work.len() >= self.slow.at_once()
+            // No more than that are made at once.
+            if work.len() >= SlowChecks::MADE_AT_ONCE
                 && let Some(one) = work.join_next().await
             {
                 done.push(one.map_err(broken_off)??);

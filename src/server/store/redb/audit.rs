@@ -1,10 +1,12 @@
 //! The audit chain, and the ring of refusals: what is written.
 
 use redb::{ReadableTable, WriteTransaction};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::clock::UnixTime;
-use crate::server::model::{AuditHead, Change, Gap, RecordFacts, RefusalRecord, Segment};
+use crate::server::model::{
+    AuditHead, AuditKey, AuditSigner, Change, ENDORSEMENTS, Gap, RecordFacts, RefusalRecord, Segment,
+};
 use crate::server::store::{AuditStore, Cutoffs, StoreError};
 
 use super::prune::prune;
@@ -86,15 +88,34 @@ impl AuditStore for RedbStore {
             .await
     }
 
-    async fn prune_audit(&self, cutoffs: Cutoffs, limit: usize, at: UnixTime) -> Result<usize, StoreError> {
-        self.writer.write(move |transaction| prune(transaction, cutoffs, limit, at)).await
+    async fn prune_audit(
+        &self,
+        cutoffs: Cutoffs,
+        limit: usize,
+        at: UnixTime,
+        signer: AuditSigner,
+    ) -> Result<usize, StoreError> {
+        self.writer.write(move |transaction| prune(transaction, cutoffs, limit, at, &signer)).await
     }
 
-    async fn keep_audit_key(&self, kid: String, jwk: Value) -> Result<(), StoreError> {
+    async fn keep_audit_keys(&self, keys: Vec<AuditKey>) -> Result<(), StoreError> {
         self.writer
             .write(move |transaction| {
-                let mut keys = transaction.open_table(AUDIT_KEYS).map_err(unavailable)?;
-                keys.insert(kid.as_str(), encode(&jwk)?.as_slice()).map_err(unavailable)?;
+                let mut table = transaction.open_table(AUDIT_KEYS).map_err(unavailable)?;
+                for key in &keys {
+                    let kept: Option<Value> = match table.get(key.kid.as_str()).map_err(unavailable)? {
+                        Some(bytes) => Some(decode("a public key", bytes.value())?),
+                        None => None,
+                    };
+                    let kept = kept.as_ref().and_then(|kept| kept.get(ENDORSEMENTS)).and_then(Value::as_object);
+                    let mut words = kept.cloned().unwrap_or_default();
+                    words.extend(key.endorsed.clone().map(|(by, word)| (by, json!(word))));
+                    let mut jwk = key.jwk.clone();
+                    if let Some(members) = jwk.as_object_mut() {
+                        members.insert(ENDORSEMENTS.to_owned(), Value::Object(words));
+                    }
+                    table.insert(key.kid.as_str(), encode(&jwk)?.as_slice()).map_err(unavailable)?;
+                }
                 Ok(())
             })
             .await

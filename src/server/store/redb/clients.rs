@@ -105,6 +105,26 @@ impl ClientStore for RedbStore {
             .await
     }
 
+    async fn replace_clients(&self, clients: Vec<(Client, u64, Change)>) -> Result<Vec<bool>, StoreError> {
+        self.writer
+            .write(move |transaction| {
+                let mut done = Vec::with_capacity(clients.len());
+                for (client, expected, change) in &clients {
+                    let before = match of_revision(transaction, &client.client_id, *expected) {
+                        Err(StoreError::Conflict) => None,
+                        before => before?,
+                    };
+                    if before.is_some() {
+                        replace_client(transaction, before.as_ref(), Some(client))?;
+                        seal(transaction, change)?;
+                    }
+                    done.push(before.is_some());
+                }
+                Ok(done)
+            })
+            .await
+    }
+
     async fn add_clients(&self, new: Vec<(Client, Change)>) -> Result<Vec<bool>, StoreError> {
         self.writer
             .write(move |transaction| {

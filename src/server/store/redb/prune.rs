@@ -3,10 +3,10 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use crate::clock::UnixTime;
-use crate::server::model::{AuditHead, PruneRecord, RecordFacts, Segment};
+use crate::server::model::{AuditHead, AuditSigner, PruneRecord, RecordFacts, Segment};
 use crate::server::store::{Cutoffs, StoreError};
 
-use super::audit::seal;
+use super::audit::{audit_head, seal};
 use super::tables::{AUDIT, AUDIT_CHECKPOINT, ISSUANCES, META, decode, encode};
 use super::unavailable;
 
@@ -24,6 +24,7 @@ pub(super) fn prune(
     cutoffs: Cutoffs,
     limit: usize,
     at: UnixTime,
+    signer: &AuditSigner,
 ) -> Result<usize, StoreError> {
     let mut pruned = PruneRecord::default();
     let mut gone = 0;
@@ -55,14 +56,17 @@ pub(super) fn prune(
         }
     }
     if gone > 0 {
-        {
+        let follows = {
             let mut meta = transaction.open_table(META).map_err(unavailable)?;
             if let Some(last) = last {
                 meta.insert(AUDIT_CHECKPOINT, encode(&last)?.as_slice()).map_err(unavailable)?;
             }
             pruned.checkpoint = checkpoint(&meta)?;
-        }
-        seal(transaction, &pruned.change(at))?;
+            audit_head(&meta)?
+        };
+        let change = pruned.change(at, &follows, signer);
+        let unsigned = || StoreError::Unavailable("no randomness for a signature".to_owned());
+        seal(transaction, &change.ok_or_else(unsigned)?)?;
     }
     Ok(gone)
 }
