@@ -146,7 +146,8 @@ impl Service {
             .leeway(LEEWAY)
             .build();
         let started = clock.now();
-        let cursors = cursor::CursorKey::new(&store.cursor_secret().await?);
+        let cursors = cursor::CursorKey::new(&store.cursor_secret().await?)
+            .map_err(|error| StoreError::Corrupt(format!("the secret of cursors: {error}")))?;
         let slow = slow::SlowChecks::new(Arc::clone(&entropy));
         Ok(Self {
             settings,

@@ -11,7 +11,7 @@ use super::tables::{
     ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS, REFUSALS, REVOCATIONS, ROLES, SCHEMA, SCOPES, SECRET_USES, USAGE,
     decode, encode,
 };
-use super::{index, unavailable};
+use super::{index, unavailable, usage};
 
 /// The oldest schema that can be brought to this one.
 pub(super) const OLDEST: u32 = 1;
@@ -83,6 +83,7 @@ pub(super) fn upgrade(transaction: &WriteTransaction, found: u32) -> Result<(), 
         };
         make_defaults(transaction, made.map_or(UnixTime::from_seconds(0), |project| project.created_at))?;
         index::build(transaction)?;
+        usage::sum_up(transaction)?;
         begin_issuances(transaction)?;
     }
     let mut meta = transaction.open_table(META).map_err(unavailable)?;

@@ -61,7 +61,7 @@ pub(super) const LAST_SEGMENT: &str = "last_segment";
 pub(super) const CLEAN_STOP: &str = "clean_stop";
 /// In [`META`]: the revision of the key records.
 pub(super) const KEYS_REVISION: &str = "keys_revision";
-/// In [`META`]: what cursors are signed with.
+/// In [`META`]: what cursors are sealed with.
 pub(super) const CURSOR_SECRET: &str = "cursor_secret";
 
 /// In [`META`]: there once the first start is over.
