@@ -1,7 +1,7 @@
 //! The only place that knows ring.
 //!
-//! Responsible for: randomness, digests, slow hashes, sealed texts, and signature keys as ready-parsed objects. Never: what is signed, by whom, or
-//! why; JSON; files.
+//! Responsible for: randomness, digests, slow hashes, sealed texts, and signature keys as ready-parsed objects. Never:
+//! what is signed, by whom, or why; JSON; files.
 
 pub mod entropy;
 

@@ -169,7 +169,8 @@ gated! { ReceiptStore:
 
 gated! { NoticeStore:
     told(keys: Vec<String>) -> HashMap<String, UnixTime>;
-    note_told(keys: Vec<String>, now: UnixTime, past: UnixTime) -> ();
+    note_told(keys: Vec<String>, now: UnixTime) -> ();
+    forget_told(past: UnixTime, after: Option<String>, most: usize) -> Option<String>;
 }
 
 gated! { Store:

@@ -236,6 +236,13 @@ async fn revocations_matter_until_they_end(store: Arc<dyn Store>) {
     assert_eq!(at(20).await, [revocation("h", 40), kid]);
     assert_eq!(store.purge(UnixTime::from_seconds(30)).await.unwrap(), 2);
     assert_eq!(at(0).await, [revocation("h", 40)]);
+    // What is revoked again matters as long as the last one says.
+    let again = vec![revocation("h", 60)];
+    store.save_client(client("a", 2), 1, again, change("update")).await.unwrap();
+    assert_eq!(store.purge(UnixTime::from_seconds(50)).await.unwrap(), 0);
+    assert_eq!(at(0).await, [revocation("h", 60)]);
+    assert_eq!(store.purge(UnixTime::from_seconds(60)).await.unwrap(), 1);
+    assert_eq!(at(0).await, []);
 }
 
 fn token(client_id: &str, jti: &str, until: i64) -> Revocation {

@@ -190,6 +190,26 @@ async fn a_receipt_comes_with_its_change(store: Arc<dyn Store>) {
     assert!(!String::from_utf8_lossy(&records[0]).contains("fingerprint"), "it is no part of the record");
 }
 
+async fn what_was_told_is_forgotten_some_at_a_time(store: Arc<dyn Store>) {
+    let at = UnixTime::from_seconds;
+    let keys = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    store.note_told(keys(&["a", "c"]), at(10)).await.unwrap();
+    store.note_told(keys(&["b", "d"]), at(20)).await.unwrap();
+    store.note_told(keys(&["c"]), at(30)).await.unwrap();
+    let told = async || {
+        let told = store.told(keys(&["a", "b", "c", "d", "e"])).await.unwrap();
+        let mut told: Vec<_> = told.into_iter().map(|(key, at)| (key, at.seconds())).collect();
+        told.sort();
+        told
+    };
+    let pairs = |pairs: &[(&str, i64)]| pairs.iter().map(|(key, at)| ((*key).to_owned(), *at)).collect::<Vec<_>>();
+    assert_eq!(told().await, pairs(&[("a", 10), ("b", 20), ("c", 30), ("d", 20)]));
+    assert_eq!(store.forget_told(at(20), None, 2).await.unwrap(), Some("b".to_owned()));
+    assert_eq!(told().await, pairs(&[("b", 20), ("c", 30), ("d", 20)]));
+    assert_eq!(store.forget_told(at(21), Some("b".to_owned()), 3).await.unwrap(), None);
+    assert_eq!(told().await, pairs(&[("b", 20), ("c", 30)]), "what stands before was not looked at");
+}
+
 macro_rules! contract {
     ($($part:ident)+) => { mod contract { $(
         #[tokio::test(flavor = "multi_thread")]
@@ -204,6 +224,7 @@ contract! {
     a_clients_project_scopes_and_roles_are_there
     a_role_that_grants_less_reaches_exactly_its_holders
     a_receipt_comes_with_its_change
+    what_was_told_is_forgotten_some_at_a_time
 }
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");

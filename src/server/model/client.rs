@@ -110,8 +110,8 @@ impl Client {
         self.secrets.iter().map(|s| &s.generation).chain(self.past_generations.iter().map(|p| &p.generation))
     }
 
-    /// Cuts off all its tokens: each secret has another generation from now on. Gives what that revokes, which has to be
-    /// remembered until then.
+    /// Cuts off all its tokens: each secret has another generation from now on. Gives what that revokes, which has to
+    /// be remembered until then.
     ///
     /// # Errors
     /// [`NoEntropy`].

@@ -69,7 +69,7 @@ pub use feed::FeedAnswer;
 pub use figures::UsageRange;
 pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
 pub use metrics::{Endpoint, Gauge, Metrics};
-pub use notices::Notice;
+pub use notices::{Notice, ReviewRun};
 pub use pace::refresh_in;
 pub use quickstart::{QUICKSTART_ID, Quickstart};
 pub use receipts::receipt_name;

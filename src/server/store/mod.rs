@@ -274,7 +274,7 @@ pub trait RevocationStore: std::fmt::Debug + Send + Sync {
     /// What is revoked and still matters at `now`.
     async fn revocations(&self, now: UnixTime) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Forgets what no longer matters at `now`; how much that was.
+    /// Forgets what no longer matters at `now`, or a part of it; how much that was, none once all is forgotten.
     async fn purge(&self, now: UnixTime) -> Result<usize, StoreError>;
 }
 
@@ -326,8 +326,17 @@ pub trait NoticeStore: std::fmt::Debug + Send + Sync {
     /// When these were last told, as far as they were.
     async fn told(&self, keys: Vec<String>) -> Result<HashMap<String, UnixTime>, StoreError>;
 
-    /// Notes that these were told at `now`, and forgets what was told before `past`.
-    async fn note_told(&self, keys: Vec<String>, now: UnixTime, past: UnixTime) -> Result<(), StoreError>;
+    /// Notes that these were told at `now`.
+    async fn note_told(&self, keys: Vec<String>, now: UnixTime) -> Result<(), StoreError>;
+
+    /// Forgets what was told before `past`, of up to `most` behind `after` in order of their keys; the last of them, or
+    /// none where there are no more.
+    async fn forget_told(
+        &self,
+        past: UnixTime,
+        after: Option<String>,
+        most: usize,
+    ) -> Result<Option<String>, StoreError>;
 }
 
 /// The store: all of them, and what it keeps of itself.
