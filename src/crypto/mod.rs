@@ -1,17 +1,21 @@
 //! The only place that knows ring.
 //!
-//! Responsible for: randomness, digests, slow hashes, and signature keys as ready-parsed objects. Never: what is signed, by whom, or
-//! why; JSON; files.
+//! Responsible for: randomness, digests, slow hashes, sealed texts, and signature keys as ready-parsed objects. Never:
+//! what is signed, by whom, or why; JSON; files.
 
 pub mod entropy;
 
 mod digest;
+#[cfg(feature = "server")]
+mod sealed;
 mod signing_key;
 #[cfg(feature = "server")]
 mod slow_hash;
 mod verifying_key;
 
 pub use digest::{HmacKey, HmacTag, Sha256, sha256, sha256_parts};
+#[cfg(feature = "server")]
+pub use sealed::{NotSealed, SealingKey};
 pub use signing_key::{KeyError, SigningKey, SigningKeyKind};
 #[cfg(feature = "server")]
 pub use slow_hash::{BadSlowHash, SlowHash};

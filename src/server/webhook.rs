@@ -17,6 +17,7 @@ use crate::crypto::entropy::Entropy;
 use crate::fetch::{FetchError, http_client, http_url};
 
 use super::config::Config;
+use super::error::Error;
 use super::service::{Notice, Service};
 
 /// How often one notice is tried before the next review finds the same again.
@@ -83,23 +84,27 @@ impl Reviewer {
     }
 
     async fn review(&self) {
-        let notices = match self.service.review_all().await {
-            Ok(notices) => notices,
-            Err(error) => {
-                tracing::warn!(cause = error.cause(), "clients could not be reviewed; it is tried again next time");
-                return;
-            }
-        };
-        let Some(webhook) = &self.webhook else { return };
-        for notice in notices {
-            if !self.deliver(webhook, &notice).await {
-                // The others would fare no better; the next review finds them all again.
-                return;
-            }
-            if let Err(error) = self.service.told(&notice).await {
-                tracing::warn!(cause = error.cause(), "a notice has arrived and may arrive once more");
+        if let Err(error) = self.review_all().await {
+            tracing::warn!(cause = error.cause(), "clients could not be reviewed; it is tried again next time");
+        }
+    }
+
+    async fn review_all(&self) -> Result<(), Error> {
+        let mut run = self.service.begin_review(self.webhook.is_some());
+        while let Some(notices) = self.service.review_on(&mut run).await? {
+            let Some(webhook) = &self.webhook else { continue };
+            for notice in notices {
+                if !self.deliver(webhook, &notice).await {
+                    // The others would fare no better; the next review finds them all again.
+                    run.only_count();
+                    break;
+                }
+                if let Err(error) = self.service.told(&notice).await {
+                    tracing::warn!(cause = error.cause(), "a notice has arrived and may arrive once more");
+                }
             }
         }
+        Ok(())
     }
 
     /// Sends a notice until it has arrived; false where it has not.

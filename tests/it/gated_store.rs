@@ -12,8 +12,9 @@ use mintage::server::model::{
 };
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{
-    AuditReader, AuditStore, BackupStream, ClientSearch, ClientStore, Cutoffs, Entry, FoundClients, KeyStore,
-    NoticeStore, ReceiptStore, Registry, RegistryStore, RevocationStore, Store, StoreError, UsageStore,
+    Added, AuditReader, AuditStore, BackupStream, ClientSearch, ClientStore, CutOff, Cutoffs, Entry, FoundClients,
+    HoldersCut, KeyStore, NoticeStore, ReceiptStore, Registry, RegistryStore, RevocationStore, Store, StoreError,
+    UsageStore,
 };
 use tokio::sync::Semaphore;
 
@@ -109,7 +110,7 @@ gated! { ClientStore:
     find_clients(search: ClientSearch) -> FoundClients;
     save_client(client: Client, expected: u64, revoked: Vec<Revocation>, change: Change) -> ();
     replace_clients(clients: Vec<(Client, u64, Change)>) -> Vec<bool>;
-    add_clients(clients: Vec<(Client, Change)>) -> Vec<bool>;
+    add_clients(clients: Vec<(Client, Change)>) -> Vec<Added>;
     delete_client(id: &ClientId, expected: u64, revoked: Vec<Revocation>, change: Change) -> Vec<Api>;
 }
 
@@ -118,9 +119,7 @@ gated! { RegistryStore:
     add_api(api: Api, change: Change) -> ();
     replace_api(before: Api, after: Api, change: Change) -> ();
     delete_api(api: Api, change: Change) -> ();
-    save_entry(
-        entry: Entry, expected: Option<u64>, holders: Vec<Client>, revoked: Vec<Revocation>, change: Change
-    ) -> ();
+    save_entry(entry: Entry, expected: Option<u64>, cut: Option<CutOff>, change: Change) -> HoldersCut;
     delete_entry(entry: Entry, change: Change) -> ();
 }
 
@@ -170,7 +169,8 @@ gated! { ReceiptStore:
 
 gated! { NoticeStore:
     told(keys: Vec<String>) -> HashMap<String, UnixTime>;
-    note_told(keys: Vec<String>, now: UnixTime, past: UnixTime) -> ();
+    note_told(keys: Vec<String>, now: UnixTime) -> ();
+    forget_told(past: UnixTime, after: Option<String>, most: usize) -> Option<String>;
 }
 
 gated! { Store:

@@ -51,6 +51,7 @@ mod retire;
 mod revoke;
 mod source;
 mod store_contract;
+mod store_find;
 mod store_registry;
 mod token;
 mod usage;

@@ -15,7 +15,7 @@ use mintage::server::model::{
     SecretUse,
 };
 use mintage::server::store::redb::RedbStore;
-use mintage::server::store::{ABSENT, ClientSearch, Store, StoreError};
+use mintage::server::store::{ABSENT, Added, ClientSearch, Store, StoreError};
 use serde_json::{Value, json};
 
 pub fn change(action: &'static str) -> Change {
@@ -90,7 +90,11 @@ async fn clients_change_by_revision(store: Arc<dyn Store>) {
 async fn many_clients_are_added_in_one_change(store: Arc<dyn Store>) {
     store.save_client(client("b", 1), ABSENT, vec![], change("create")).await.unwrap();
     let rows = |ids: &[&str]| ids.iter().map(|id| (client(id, 1), change("import"))).collect::<Vec<_>>();
-    assert_eq!(store.add_clients(rows(&["a", "b", "c", "a"])).await.unwrap(), [true, false, true, false]);
+    let mut unfounded = rows(&["d"]);
+    unfounded[0].0.scopes = [Scope::parse("gone:read").unwrap()].into_iter().collect();
+    let all = [rows(&["a", "b"]), unfounded, rows(&["c", "a"])].concat();
+    use Added::{Exists, Unfounded, Yes};
+    assert_eq!(store.add_clients(all).await.unwrap(), [Yes, Exists, Unfounded, Yes, Exists]);
     assert!(store.add_clients(Vec::new()).await.unwrap().is_empty());
     let ids: Vec<_> = found(&*store, None, 10).await.into_iter().map(|c| c.name).collect();
     assert_eq!(ids, ["a", "b", "c"]);
@@ -232,6 +236,13 @@ async fn revocations_matter_until_they_end(store: Arc<dyn Store>) {
     assert_eq!(at(20).await, [revocation("h", 40), kid]);
     assert_eq!(store.purge(UnixTime::from_seconds(30)).await.unwrap(), 2);
     assert_eq!(at(0).await, [revocation("h", 40)]);
+    // What is revoked again matters as long as the last one says.
+    let again = vec![revocation("h", 60)];
+    store.save_client(client("a", 2), 1, again, change("update")).await.unwrap();
+    assert_eq!(store.purge(UnixTime::from_seconds(50)).await.unwrap(), 0);
+    assert_eq!(at(0).await, [revocation("h", 60)]);
+    assert_eq!(store.purge(UnixTime::from_seconds(60)).await.unwrap(), 1);
+    assert_eq!(at(0).await, []);
 }
 
 fn token(client_id: &str, jti: &str, until: i64) -> Revocation {

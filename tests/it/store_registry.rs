@@ -5,22 +5,28 @@ use std::sync::Arc;
 
 use mintage::api::Level;
 use mintage::clock::UnixTime;
+use mintage::crypto::entropy::SeededEntropy;
 use mintage::scope::Scope;
-use mintage::server::model::{Organization, Place, Project, Receipt, ReplayedAnswer, Revocation, RevokedTarget, Role};
+use mintage::secret::SecretHash;
+use mintage::server::model::{
+    Organization, Place, Project, Receipt, ReplayedAnswer, Revocation, RevokedTarget, Role, SecretRecord,
+};
 use mintage::server::store::redb::RedbStore;
-use mintage::server::store::{ABSENT, ClientSearch, ClientStore, Entry, NameIs, RegistryStore, Store, StoreError};
+use mintage::server::store::{
+    ABSENT, ClientSearch, ClientStore, CutOff, Entry, NameIs, RegistryStore, Store, StoreError,
+};
 use redb::{ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 
 use crate::store_contract::{api, change, client, id, on_each};
 
-fn organization(id: &str, revision: u64) -> Entry {
+pub fn organization(id: &str, revision: u64) -> Entry {
     let created_at = UnixTime::from_seconds(5);
     let secret_policy = mintage::api::SecretPolicy::default();
     Entry::Organization(Organization { id: id.to_owned(), name: id.to_owned(), secret_policy, created_at, revision })
 }
 
-fn project(organization: &str, id: &str, revision: u64) -> Entry {
+pub fn project(organization: &str, id: &str, revision: u64) -> Entry {
     Entry::Project(Project {
         id: id.to_owned(),
         organization: organization.to_owned(),
@@ -31,7 +37,7 @@ fn project(organization: &str, id: &str, revision: u64) -> Entry {
     })
 }
 
-fn role(organization: &str, name: &str, scopes: &[&str], revision: u64) -> Entry {
+pub fn role(organization: &str, name: &str, scopes: &[&str], revision: u64) -> Entry {
     Entry::Role(Role {
         name: name.to_owned(),
         organization: Some(organization.to_owned()),
@@ -43,8 +49,15 @@ fn role(organization: &str, name: &str, scopes: &[&str], revision: u64) -> Entry
     })
 }
 
+pub fn secret(id: &str, ends: Option<i64>) -> SecretRecord {
+    serde_json::from_value(json!({
+        "id": id, "prefix": "", "hash": SecretHash::NONE, "generation": format!("g-{id}"), "created_at": 0, "expires_at": ends,
+    }))
+    .unwrap()
+}
+
 async fn save(store: &Arc<dyn Store>, entry: Entry, expected: Option<u64>) -> Result<(), StoreError> {
-    store.save_entry(entry, expected, vec![], vec![], change("save")).await
+    store.save_entry(entry, expected, None, change("save")).await.map(drop)
 }
 
 const CONFLICT: Result<(), StoreError> = Err(StoreError::Conflict);
@@ -110,34 +123,42 @@ async fn a_clients_project_scopes_and_roles_are_there(store: Arc<dyn Store>) {
 
 async fn a_role_that_grants_less_reaches_exactly_its_holders(store: Arc<dyn Store>) {
     store.add_api(api("https://a", "a:read"), change("add")).await.unwrap();
+    save(&store, project("default", "p", 1), None).await.unwrap();
     save(&store, role("default", "R", &["a:read"], 1), None).await.unwrap();
-    for name in ["b", "a"] {
+    save(&store, role("default", "RR", &["a:read"], 1), None).await.unwrap();
+    for (name, place, held) in [("b", "default", "R"), ("a", "p", "R"), ("c", "p", "RR"), ("d", "default", "")] {
         let mut holder = client(name, 1);
-        holder.roles.insert("R".to_owned());
+        holder.project = place.to_owned();
+        holder.roles.extend((!held.is_empty()).then(|| held.to_owned()));
+        holder.secrets = vec![secret(&format!("s_{name}"), None)];
         store.save_client(holder, ABSENT, vec![], change("create")).await.unwrap();
     }
-    store.save_client(client("c", 1), ABSENT, vec![], change("create")).await.unwrap();
-    let revoked =
-        vec![Revocation { target: RevokedTarget::Generation("g".to_owned()), until: UnixTime::from_seconds(9) }];
-    let narrow = async |ids: &[&str], revision: u64| {
-        let mut holders = Vec::new();
-        for name in ids {
-            let mut holder = store.client(&id(name)).await.unwrap().unwrap();
-            holder.revision = revision;
-            holder.description = "cut".to_owned();
-            holders.push(holder);
-        }
-        store.save_entry(role("default", "R", &[], 2), Some(1), holders, revoked.clone(), change("narrow")).await
+    let until = UnixTime::from_seconds(9);
+    let narrow = |expected: u64| {
+        let cut = CutOff { entropy: Arc::new(SeededEntropy::new(1)), until };
+        store.save_entry(role("default", "R", &[], 2), Some(expected), Some(cut), change("narrow"))
     };
-    assert_eq!(narrow(&["a"], 2).await, CONFLICT, "one is left out");
-    assert_eq!(narrow(&["a", "b", "c"], 2).await, CONFLICT, "one does not hold it");
-    assert_eq!(narrow(&["a", "b"], 5).await, CONFLICT, "they were changed");
+    assert_eq!(narrow(7).await.unwrap_err(), StoreError::Conflict);
     assert!(store.revocations(UnixTime::from_seconds(0)).await.unwrap().is_empty());
-    narrow(&["a", "b"], 2).await.unwrap();
-    for (name, description) in [("a", "cut"), ("b", "cut"), ("c", "")] {
-        assert_eq!(store.client(&id(name)).await.unwrap().unwrap().description, description);
+    // A holder that is changed meanwhile is no obstacle.
+    let mut changed = store.client(&id("b")).await.unwrap().unwrap();
+    changed.revision = 2;
+    store.save_client(changed, 1, vec![], change("update")).await.unwrap();
+    let mut cut = narrow(1).await.unwrap();
+    cut.clients.sort();
+    assert_eq!(cut.clients, [id("a"), id("b")]);
+    for (name, revision, is_cut) in [("a", 2, true), ("b", 3, true), ("c", 1, false), ("d", 1, false)] {
+        let now = store.client(&id(name)).await.unwrap().unwrap();
+        let own = now.secrets[0].generation.as_str() != format!("g-s_{name}");
+        assert_eq!((now.revision, own), (revision, is_cut), "{name}");
     }
-    assert_eq!(store.revocations(UnixTime::from_seconds(0)).await.unwrap(), revoked);
+    let sorted = |mut all: Vec<Revocation>| {
+        all.sort_by_key(|one| format!("{:?}", one.target));
+        all
+    };
+    let revoked = ["g-s_a", "g-s_b"].map(|g| Revocation { target: RevokedTarget::Generation(g.to_owned()), until });
+    assert_eq!(sorted(cut.revoked), revoked);
+    assert_eq!(sorted(store.revocations(UnixTime::from_seconds(0)).await.unwrap()), revoked);
 }
 
 async fn a_receipt_comes_with_its_change(store: Arc<dyn Store>) {
@@ -169,6 +190,26 @@ async fn a_receipt_comes_with_its_change(store: Arc<dyn Store>) {
     assert!(!String::from_utf8_lossy(&records[0]).contains("fingerprint"), "it is no part of the record");
 }
 
+async fn what_was_told_is_forgotten_some_at_a_time(store: Arc<dyn Store>) {
+    let at = UnixTime::from_seconds;
+    let keys = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    store.note_told(keys(&["a", "c"]), at(10)).await.unwrap();
+    store.note_told(keys(&["b", "d"]), at(20)).await.unwrap();
+    store.note_told(keys(&["c"]), at(30)).await.unwrap();
+    let told = async || {
+        let told = store.told(keys(&["a", "b", "c", "d", "e"])).await.unwrap();
+        let mut told: Vec<_> = told.into_iter().map(|(key, at)| (key, at.seconds())).collect();
+        told.sort();
+        told
+    };
+    let pairs = |pairs: &[(&str, i64)]| pairs.iter().map(|(key, at)| ((*key).to_owned(), *at)).collect::<Vec<_>>();
+    assert_eq!(told().await, pairs(&[("a", 10), ("b", 20), ("c", 30), ("d", 20)]));
+    assert_eq!(store.forget_told(at(20), None, 2).await.unwrap(), Some("b".to_owned()));
+    assert_eq!(told().await, pairs(&[("b", 20), ("c", 30), ("d", 20)]));
+    assert_eq!(store.forget_told(at(21), Some("b".to_owned()), 3).await.unwrap(), None);
+    assert_eq!(told().await, pairs(&[("b", 20), ("c", 30)]), "what stands before was not looked at");
+}
+
 macro_rules! contract {
     ($($part:ident)+) => { mod contract { $(
         #[tokio::test(flavor = "multi_thread")]
@@ -183,37 +224,7 @@ contract! {
     a_clients_project_scopes_and_roles_are_there
     a_role_that_grants_less_reaches_exactly_its_holders
     a_receipt_comes_with_its_change
-}
-
-/// A search that most clients do not match reads a bounded number of them for a page, and goes on from there.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_a_search_reads_so_many_and_no_more() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = RedbStore::open(&dir.path().join("s"), [7; 32], UnixTime::from_seconds(0)).unwrap();
-    let store = Arc::new(store);
-    let writes = (0..6000).map(|n| {
-        let (store, new) = (Arc::clone(&store), client(&format!("c{n:05}"), 1));
-        tokio::spawn(async move { store.save_client(new, ABSENT, vec![], change("create")).await.unwrap() })
-    });
-    for write in writes.collect::<Vec<_>>() {
-        write.await.unwrap();
-    }
-    // What no index leads to.
-    let search = |after| ClientSearch {
-        organization: Some("other".to_owned()),
-        status: Some(mintage::api::ClientStatus::Active),
-        after,
-        limit: 10,
-        ..ClientSearch::default()
-    };
-    let first = store.find_clients(search(None)).await.unwrap();
-    assert!(first.clients.is_empty());
-    let second = store.find_clients(search(Some(first.next.expect("there is more to look at")))).await.unwrap();
-    assert!(second.clients.is_empty() && second.next.is_none());
-    // What an index leads to is found at once.
-    let name = ClientSearch { name: Some(NameIs::Exactly("c05999".to_owned())), limit: 10, ..ClientSearch::default() };
-    let found = store.find_clients(name).await.unwrap();
-    assert_eq!((found.clients.len(), found.next), (1, None));
+    what_was_told_is_forgotten_some_at_a_time
 }
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");

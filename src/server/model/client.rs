@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::api;
 use crate::api::ClientStatus;
 use crate::clock::{Rfc3339, UnixTime};
+use crate::crypto::entropy::{Entropy, NoEntropy};
 use crate::id::{ClientId, Generation};
 use crate::scope::ScopeSet;
 use crate::secret::Environment;
 use crate::source_ip::Allowlist;
 
-use super::{KeptHash, Place};
+use super::{ClientUses, KeptHash, Place, Revocation};
 
 /// The most secrets that one client has.
 pub const MAX_SECRETS: usize = 5;
@@ -109,10 +110,30 @@ impl Client {
         self.secrets.iter().map(|s| &s.generation).chain(self.past_generations.iter().map(|p| &p.generation))
     }
 
+    /// Cuts off all its tokens: each secret has another generation from now on. Gives what that revokes, which has to
+    /// be remembered until then.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn cut_off(&mut self, until: UnixTime, entropy: &dyn Entropy) -> Result<Vec<Revocation>, NoEntropy> {
+        let revoked = self.generations().map(|generation| Revocation::of_generation(generation, until)).collect();
+        self.past_generations.clear();
+        for secret in &mut self.secrets {
+            secret.generation = Generation::generate(entropy)?;
+        }
+        Ok(revoked)
+    }
+
     /// Where it belongs.
     #[must_use]
     pub fn place(&self) -> Place {
         Place::project(&self.organization, &self.project)
+    }
+
+    /// Whether it was there before `since` and was not used since.
+    #[must_use]
+    pub fn is_unused(&self, uses: Option<&ClientUses>, since: UnixTime) -> bool {
+        self.created_at < since && uses.and_then(|uses| uses.used_at).is_none_or(|at| at < since)
     }
 
     /// As it is shown: `uses` gives the last use of a secret by its id.

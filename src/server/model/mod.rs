@@ -36,6 +36,7 @@ pub use usage::{ClientUsage, ClientUses, Figures, OTHERS, Per, SecretFigures};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixTime;
+use crate::id::Generation;
 
 /// The organization and the project that exist from the start.
 pub const DEFAULT: &str = "default";
@@ -50,6 +51,14 @@ pub struct Revocation {
     pub target: RevokedTarget,
     /// Until when it has to be remembered.
     pub until: UnixTime,
+}
+
+impl Revocation {
+    /// That of a generation.
+    #[must_use]
+    pub fn of_generation(generation: &Generation, until: UnixTime) -> Self {
+        Self { target: RevokedTarget::Generation(generation.as_str().to_owned()), until }
+    }
 }
 
 /// What is revoked.

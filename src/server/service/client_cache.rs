@@ -57,4 +57,11 @@ impl ClientCache {
         *changes += 1;
         self.records.invalidate(id);
     }
+
+    /// The same of all clients, where it is not known which of them were changed.
+    pub(super) fn forget_all(&self) {
+        let mut changes = self.changes();
+        *changes += 1;
+        self.records.invalidate_all();
+    }
 }

@@ -1,18 +1,17 @@
-//! Cursors of lists: opaque, and signed, so that a made-up one is refused rather than guessed at.
+//! Cursors of lists: sealed, so that they tell nobody what stands behind the page, and that a made-up one is refused
+//! rather than guessed at.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::api;
-use crate::crypto::HmacKey;
+use crate::crypto::{NotSealed, SealingKey};
 use crate::server::error::Error;
 
 /// How many items a page has, unless asked otherwise.
 const DEFAULT_LIMIT: usize = 100;
 /// The most items that a page has.
 const MAX_LIMIT: usize = 1000;
-/// The length of a cursor's tag, in bytes.
-const TAG: usize = 16;
 
 /// What the parts of a key are joined with. It comes before all that they can be made of, so that the keys are in the
 /// order of their parts.
@@ -27,34 +26,27 @@ pub struct PageRequest {
     pub cursor: Option<String>,
 }
 
-/// What cursors are signed with.
+/// What cursors are sealed with.
 #[derive(Debug)]
-pub(super) struct CursorKey(HmacKey);
+pub(super) struct CursorKey(SealingKey);
 
 impl CursorKey {
-    pub(super) fn new(secret: &[u8]) -> Self {
-        Self(HmacKey::sha256(secret))
-    }
-
-    fn tag(&self, list: &str, last: &str) -> Vec<u8> {
-        let mut tag = self.0.tag(format!("{list}\0{last}").as_bytes());
-        tag.truncate(TAG);
-        tag
+    pub(super) fn new(secret: &[u8]) -> Result<Self, NotSealed> {
+        SealingKey::derive(secret, "cursors").map(Self)
     }
 
     /// The cursor behind the item called `last` of `list`.
     pub(super) fn seal(&self, list: &str, last: &str) -> String {
-        let mut bytes = self.tag(list, last);
-        bytes.extend_from_slice(last.as_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+        match self.0.seal(list.as_bytes(), last.as_bytes()) {
+            Ok(sealed) => URL_SAFE_NO_PAD.encode(sealed),
+            // One that is refused, and not one to begin again with.
+            Err(NotSealed) => "-".to_owned(),
+        }
     }
 
     fn open(&self, list: &str, cursor: &str) -> Option<String> {
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let (tag, last) = bytes.split_at_checked(TAG)?;
-        let last = std::str::from_utf8(last).ok()?;
-        let good: bool = subtle::ConstantTimeEq::ct_eq(tag, self.tag(list, last).as_slice()).into();
-        good.then(|| last.to_owned())
+        let sealed = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        String::from_utf8(self.0.open(list.as_bytes(), &sealed).ok()?).ok()
     }
 
     /// Where a page of `list` begins (behind which item), and how many items it has at most.

@@ -2,8 +2,8 @@
 
 use crate::api::{SecretPolicy, SecretPolicyPatch};
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{Client, EntityTag, Revocation};
-use crate::server::store::{Entry, StoreError};
+use crate::server::model::EntityTag;
+use crate::server::store::{CutOff, Entry, StoreError};
 
 use super::Service;
 use super::apis::MAX_TEXT;
@@ -70,18 +70,23 @@ impl Service {
         &self,
         entry: Entry,
         expected: Option<u64>,
-        (holders, revoked): (Vec<Client>, Vec<Revocation>),
+        cut: Option<CutOff>,
         change: crate::server::model::Change,
     ) -> Result<bool, Error> {
-        let ids: Vec<_> = holders.iter().map(|holder| holder.client_id.clone()).collect();
-        let done = self.store.save_entry(entry, expected, holders, revoked.clone(), change).await;
-        for id in &ids {
-            self.clients.forget(id);
+        let cuts = cut.is_some();
+        let mut done = self.store.save_entry(entry, expected, cut, change).await;
+        match &done {
+            Ok(cut) => cut.clients.iter().for_each(|id| self.clients.forget(id)),
+            Err(StoreError::Conflict) => {}
+            // Who they are is not known, nor whether they were changed.
+            Err(_) if cuts => self.clients.forget_all(),
+            Err(_) => {}
         }
+        let revoked = done.as_mut().map(|cut| std::mem::take(&mut cut.revoked)).unwrap_or_default();
         self.settle(&done, revoked);
         self.refresh_catalog().await;
         match done {
-            Ok(()) => Ok(true),
+            Ok(_) => Ok(true),
             Err(StoreError::Conflict) => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -69,7 +69,7 @@ pub use feed::FeedAnswer;
 pub use figures::UsageRange;
 pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
 pub use metrics::{Endpoint, Gauge, Metrics};
-pub use notices::Notice;
+pub use notices::{Notice, ReviewRun};
 pub use pace::refresh_in;
 pub use quickstart::{QUICKSTART_ID, Quickstart};
 pub use receipts::receipt_name;
@@ -146,7 +146,8 @@ impl Service {
             .leeway(LEEWAY)
             .build();
         let usage = Arc::new(usage::Usage::new(clock.now()));
-        let cursors = cursor::CursorKey::new(&store.cursor_secret().await?);
+        let cursors = cursor::CursorKey::new(&store.cursor_secret().await?)
+            .map_err(|error| StoreError::Corrupt(format!("the secret of cursors: {error}")))?;
         let slow = slow::SlowChecks::new(Arc::clone(&entropy));
         Ok(Self {
             settings,

@@ -23,6 +23,8 @@ const MAX_FINDINGS: usize = 100;
 const AGAIN: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long it is remembered what was told.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How much of it is looked at in one transaction.
+const FORGOTTEN_AT_ONCE: usize = 10_000;
 /// How long before its end a secret is told of once more.
 const LAST_CALL: Duration = Duration::from_secs(24 * 3600);
 
@@ -38,6 +40,24 @@ impl LastReview {
 
     fn set(&self, counts: BTreeMap<FindingKind, u64>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(counts);
+    }
+}
+
+/// A review of all clients on its way: no more of it is in memory than one step finds.
+#[derive(Debug)]
+pub struct ReviewRun {
+    tells: bool,
+    counts: BTreeMap<FindingKind, u64>,
+    waiting: Vec<(String, Finding)>,
+    after: Option<String>,
+    is_over: bool,
+}
+
+impl ReviewRun {
+    /// From now on it only counts: nobody can be told.
+    pub fn only_count(&mut self) {
+        self.tells = false;
+        self.waiting.clear();
     }
 }
 
@@ -66,37 +86,41 @@ fn key(finding: &Finding, now: UnixTime) -> String {
 }
 
 impl Service {
-    /// Looks at all clients, and gives what is to be told: what was not told before, or not for a week. Nothing counts as
-    /// told before [`Self::told`].
+    /// Begins a review of all clients. Without `tells` it is only counted what there is.
+    #[must_use]
+    pub fn begin_review(&self, tells: bool) -> ReviewRun {
+        let counts = FindingKind::ALL.map(|kind| (kind, 0)).into();
+        ReviewRun { tells, counts, waiting: Vec::new(), after: None, is_over: false }
+    }
+
+    /// Looks at the next clients, and gives what is to be told of those up to there: what was not told before, or not for
+    /// a week. Nothing counts as told before [`Self::told`]. None once all were looked at.
     ///
     /// # Errors
     /// What the store says.
-    pub async fn review_all(&self) -> Result<Vec<Notice>, Error> {
-        let mut counts: BTreeMap<_, u64> = FindingKind::ALL.map(|kind| (kind, 0)).into();
+    pub async fn review_on(&self, run: &mut ReviewRun) -> Result<Option<Vec<Notice>>, Error> {
+        if run.is_over {
+            self.forget_told().await?;
+            return Ok(None);
+        }
+        let search = ClientSearch { after: run.after.take(), limit: STEP, ..ClientSearch::default() };
+        let (findings, next) = self.look_at(search, self.settings.review).await?;
+        for finding in &findings {
+            *run.counts.entry(finding.kind).or_default() += 1;
+        }
+        if run.tells {
+            run.waiting.extend(self.not_told(findings).await?);
+        }
+        (run.is_over, run.after) = (next.is_none(), next);
         let mut notices = Vec::new();
-        let mut waiting = Vec::new();
-        let mut after = None;
-        loop {
-            let search = ClientSearch { after, limit: STEP, ..ClientSearch::default() };
-            let (findings, next) = self.look_at(search, self.settings.review).await?;
-            for finding in &findings {
-                *counts.entry(finding.kind).or_default() += 1;
-            }
-            waiting.extend(self.not_told(findings).await?);
-            while waiting.len() >= MAX_FINDINGS {
-                notices.push(notice(waiting.drain(..MAX_FINDINGS).collect(), self.clock.now()));
-            }
-            after = next;
-            if after.is_none() {
-                break;
-            }
-            tokio::task::yield_now().await;
+        while run.waiting.len() >= MAX_FINDINGS || (run.is_over && !run.waiting.is_empty()) {
+            let most = run.waiting.len().min(MAX_FINDINGS);
+            notices.push(notice(run.waiting.drain(..most).collect(), self.clock.now()));
         }
-        if !waiting.is_empty() {
-            notices.push(notice(waiting, self.clock.now()));
+        if run.is_over {
+            self.last_review.set(std::mem::take(&mut run.counts));
         }
-        self.last_review.set(counts);
-        Ok(notices)
+        Ok(Some(notices))
     }
 
     async fn not_told(&self, findings: Vec<Finding>) -> Result<Vec<(String, Finding)>, Error> {
@@ -112,9 +136,19 @@ impl Service {
     /// # Errors
     /// What the store says.
     pub async fn told(&self, notice: &Notice) -> Result<(), Error> {
-        let now = self.clock.now();
-        let past = UnixTime::from_seconds(now.seconds().saturating_sub_unsigned(KEPT.as_secs()));
-        Ok(self.store.note_told(notice.keys.clone(), now, past).await?)
+        Ok(self.store.note_told(notice.keys.clone(), self.clock.now()).await?)
+    }
+
+    /// Forgets what was told long ago, some of it at a time.
+    async fn forget_told(&self) -> Result<(), Error> {
+        let past = UnixTime::from_seconds(self.clock.now().seconds().saturating_sub_unsigned(KEPT.as_secs()));
+        let mut after = None;
+        loop {
+            after = self.store.forget_told(past, after, FORGOTTEN_AT_ONCE).await?;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 }
 

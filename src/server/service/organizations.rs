@@ -75,7 +75,7 @@ impl Service {
         let shown = organization.shown();
         let change = self.change(caller, "organization.create", &shown.id, place, Value::Null, json!(shown));
         let tag = organization.tag();
-        if !self.save_entry(Entry::Organization(organization), None, Default::default(), change).await? {
+        if !self.save_entry(Entry::Organization(organization), None, None, change).await? {
             return Err(Error::Conflict(format!("there is an organization {} already", shown.id)));
         }
         Ok(Tagged { tag, value: shown })
@@ -116,7 +116,7 @@ impl Service {
             let change = self.change(caller, "organization.update", id, place, was, is);
             let answer = Tagged { tag: after.tag(), value: after.shown() };
             let expected = Some(before.revision);
-            if self.save_entry(Entry::Organization(after), expected, Default::default(), change).await? {
+            if self.save_entry(Entry::Organization(after), expected, None, change).await? {
                 return Ok(answer);
             }
         }

@@ -145,7 +145,7 @@ impl Service {
         };
         let (place, tag, shown) = (Some(project.place()), project.tag(), project.shown());
         let change = self.change(caller, "project.create", &shown.id, place, Value::Null, json!(shown));
-        if !self.save_entry(Entry::Project(project), None, Default::default(), change).await? {
+        if !self.save_entry(Entry::Project(project), None, None, change).await? {
             return Err(Error::Conflict(format!(
                 "there is a project {} already, or its organization is gone",
                 shown.id
@@ -188,7 +188,7 @@ impl Service {
             let (was, is) = (json!(before.shown()), json!(after.shown()));
             let change = self.change(caller, "project.update", id, Some(after.place()), was, is);
             let answer = Tagged { tag: after.tag(), value: after.shown() };
-            if self.save_entry(Entry::Project(after), Some(before.revision), Default::default(), change).await? {
+            if self.save_entry(Entry::Project(after), Some(before.revision), None, change).await? {
                 return Ok(answer);
             }
         }

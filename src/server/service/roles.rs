@@ -5,18 +5,14 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::api;
-use crate::clock::UnixTime;
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{Client, Place, Revocation, Role};
-use crate::server::store::{ClientSearch, Entry, StoreError};
+use crate::server::model::{Place, Role};
+use crate::server::store::{ClientSearch, CutOff, Entry, StoreError};
 
 use super::clients::fields::{check_text, grantable};
 use super::cursor::{JOINT, PageRequest};
 use super::entries::{Tagged, check_id};
 use super::{Caller, Grants, MAX_TRIES, Service};
-
-/// How many holders are read at once.
-const HOLDERS: usize = 1000;
 
 impl Service {
     fn known_role(&self, organization: Option<&str>, name: &str, caller: &Caller) -> Result<Arc<Role>, Error> {
@@ -87,7 +83,7 @@ impl Service {
         let (tag, shown) = (role.tag(), role.shown());
         let place = Some(Place::organization(&organization));
         let change = self.change(caller, "role.create", &shown.name, place, Value::Null, json!(shown));
-        if !self.save_entry(Entry::Role(role), None, Default::default(), change).await? {
+        if !self.save_entry(Entry::Role(role), None, None, change).await? {
             return Err(Error::Conflict(format!(
                 "there is a role {} already, or one of its scopes was just taken away",
                 shown.name
@@ -131,11 +127,10 @@ impl Service {
             caller.check_gives("changing this role", &gained(&before, &after))?;
             after.revision += 1;
             let narrower = before.scopes.iter().any(|scope| !after.scopes.contains(scope.as_str()));
-            let cut = if narrower && !keep_tokens {
-                self.cut_off_holders(&own, name, self.clock.now()).await?
-            } else {
-                Default::default()
-            };
+            let cut = (narrower && !keep_tokens).then(|| CutOff {
+                entropy: Arc::clone(&self.entropy),
+                until: self.clock.now().plus(self.longest_token()),
+            });
             let place = Some(Place::organization(&own));
             let (was, is) = (json!(before.shown()), json!(after.shown()));
             let change = self.change(caller, "role.update", name, place, was, is);
@@ -177,52 +172,32 @@ impl Service {
         };
         caller.check_tag(&role.tag())?;
         caller.check_holds("changing this role", &Grants::of_role(&role))?;
-        if caller.bounds().is_some_and(|bounds| bounds.project.is_some()) {
-            let holders = self.holders(own, name).await?;
-            if holders.iter().any(|holder| !caller.reaches(&holder.place())) {
-                caller.check_organization("changing a role that clients of other projects hold")?;
-            }
+        if let Some(Place { project: Some(project), .. }) = caller.bounds()
+            && self.is_held_outside(own, &project, name).await?
+        {
+            caller.check_organization("changing a role that clients of other projects hold")?;
         }
         Ok(role)
     }
 
-    /// All clients that hold a role, in order of their ids.
-    async fn holders(&self, organization: &str, role: &str) -> Result<Vec<Client>, Error> {
-        let mut holders = Vec::new();
+    /// Whether a client of another project of the organization holds a role.
+    async fn is_held_outside(&self, organization: &str, project: &str, role: &str) -> Result<bool, Error> {
         let mut after = None;
         loop {
-            let found = self
-                .store
-                .find_clients(ClientSearch {
-                    organization: Some(organization.to_owned()),
-                    role: Some(role.to_owned()),
-                    after,
-                    limit: HOLDERS,
-                    ..ClientSearch::default()
-                })
-                .await?;
-            holders.extend(found.clients);
-            after = found.next;
-            if after.is_none() {
-                return Ok(holders);
+            let search = ClientSearch {
+                organization: Some(organization.to_owned()),
+                outside: Some(project.to_owned()),
+                role: Some(role.to_owned()),
+                after,
+                limit: 1,
+                ..ClientSearch::default()
+            };
+            let found = self.store.find_clients(search).await?;
+            if !found.clients.is_empty() || found.next.is_none() {
+                return Ok(!found.clients.is_empty());
             }
+            after = found.next;
         }
-    }
-
-    /// All clients that hold a role, as they are when their tokens are cut off, and what that revokes.
-    async fn cut_off_holders(
-        &self,
-        organization: &str,
-        role: &str,
-        now: UnixTime,
-    ) -> Result<(Vec<Client>, Vec<Revocation>), Error> {
-        let mut holders = self.holders(organization, role).await?;
-        let mut revoked = Vec::new();
-        for holder in &mut holders {
-            revoked.extend(self.cut_off(holder, now)?);
-            holder.revision += 1;
-        }
-        Ok((holders, revoked))
     }
 }
 

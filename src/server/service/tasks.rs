@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::clock::UnixTime;
 use crate::resource::KEPT_LONGER;
+use crate::server::store::StoreError;
 
 use super::Service;
 
@@ -15,6 +16,9 @@ use super::Service;
 pub(super) const TICK: Duration = Duration::from_secs(1);
 /// How many ticks pass between two purges.
 const PURGE_EVERY: u64 = 60;
+
+/// How often the store is asked to forget in one purge: it forgets a bounded part each time.
+const MOST_PURGES: usize = 10;
 
 fn ticks() -> tokio::time::Interval {
     let mut ticks = tokio::time::interval(TICK);
@@ -81,8 +85,8 @@ impl Service {
         let now = self.clock.now();
         // Late, for clocks that run ahead for a while.
         let past = UnixTime::from_seconds(now.seconds().saturating_sub_unsigned(KEPT_LONGER.as_secs()));
-        match self.store.purge(past).await {
-            Ok(_) => self.revocations.purge(now),
+        match self.forget_ended(past).await {
+            Ok(()) => self.revocations.purge(now),
             Err(error) => tracing::error!(%error, "what no longer matters could not be purged"),
         }
         self.purge_usage(now).await;
@@ -93,6 +97,15 @@ impl Service {
                  (openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072)"
             );
         }
+    }
+
+    async fn forget_ended(&self, past: UnixTime) -> Result<(), StoreError> {
+        for _ in 0..MOST_PURGES {
+            if self.store.purge(past).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Writes what was gathered in memory.

@@ -8,11 +8,13 @@ mod audit;
 pub mod redb;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use crate::api::ClientStatus;
 use crate::clock::UnixTime;
+use crate::crypto::entropy::Entropy;
 use crate::id::ClientId;
 use crate::secret::Environment;
 
@@ -50,6 +52,8 @@ pub struct ClientSearch {
     pub organization: Option<String>,
     /// Of this project of it.
     pub project: Option<String>,
+    /// Of another project than this.
+    pub outside: Option<String>,
     /// Of this name.
     pub name: Option<NameIs>,
     /// Of this status.
@@ -60,14 +64,31 @@ pub struct ClientSearch {
     pub scope: Option<String>,
     /// Granted this role; `organization` says whose.
     pub role: Option<String>,
-    /// With a secret that ends before this.
-    pub expiring_before: Option<UnixTime>,
-    /// None of whose secrets was used since, and that was there already.
+    /// With a secret that ends within this.
+    pub ends: Option<EndsWithin>,
+    /// Not used since, and there already. What is not written yet does not count.
     pub unused_since: Option<UnixTime>,
     /// Behind this place, which an earlier answer gave.
     pub after: Option<String>,
     /// How many at most.
     pub limit: usize,
+}
+
+/// When a secret has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndsWithin {
+    /// After this: what has ended ends no more.
+    pub after: UnixTime,
+    /// Before this.
+    pub before: UnixTime,
+}
+
+impl EndsWithin {
+    /// Whether `end` is within it.
+    #[must_use]
+    pub fn has(&self, end: UnixTime) -> bool {
+        self.after < end && end < self.before
+    }
 }
 
 /// What a name has to be.
@@ -87,6 +108,17 @@ pub struct FoundClients {
     /// Where to go on; none at the end. A page may be short, even empty, and yet not the last: how much is read for
     /// one is bounded.
     pub next: Option<String>,
+}
+
+/// What became of a client that was to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is there now.
+    Yes,
+    /// One of its id was there, or before it among those to be added; it is left out.
+    Exists,
+    /// Its project, or one of its scopes or roles, is not there; it is left out.
+    Unfounded,
 }
 
 /// Clients.
@@ -113,9 +145,8 @@ pub trait ClientStore: std::fmt::Debug + Send + Sync {
     /// where another revision is there it is left out. What they hold is what they held.
     async fn replace_clients(&self, clients: Vec<(Client, u64, Change)>) -> Result<Vec<bool>, StoreError>;
 
-    /// Adds clients, each with its own record, in one transaction. Of each whether it was added: where one of its id is
-    /// there, or before it among them, it is left out.
-    async fn add_clients(&self, clients: Vec<(Client, Change)>) -> Result<Vec<bool>, StoreError>;
+    /// Adds clients, each with its own record, in one transaction, and says of each what became of it.
+    async fn add_clients(&self, clients: Vec<(Client, Change)>) -> Result<Vec<Added>, StoreError>;
 
     /// Takes the client of this id and revision out, and remembers what that revokes. Where an API names it as an
     /// introspector it is taken out there, which has a record of its own; gives those APIs.
@@ -164,6 +195,24 @@ impl Entry {
     }
 }
 
+/// How the tokens of those who hold a role are cut off.
+#[derive(Clone, Debug)]
+pub struct CutOff {
+    /// What their next generations are made of.
+    pub entropy: Arc<dyn Entropy>,
+    /// When the last of their tokens has expired.
+    pub until: UnixTime,
+}
+
+/// Whose tokens were cut off.
+#[derive(Debug, Default)]
+pub struct HoldersCut {
+    /// The clients that were changed.
+    pub clients: Vec<ClientId>,
+    /// What that revokes.
+    pub revoked: Vec<Revocation>,
+}
+
 /// Organizations, projects, roles and APIs.
 #[async_trait::async_trait]
 pub trait RegistryStore: std::fmt::Debug + Send + Sync {
@@ -182,18 +231,16 @@ pub trait RegistryStore: std::fmt::Debug + Send + Sync {
     /// scopes.
     async fn delete_api(&self, api: Api, change: Change) -> Result<(), StoreError>;
 
-    /// Puts `entry` in the place of its revision `expected` (none: there must be none). Where a role grants less than
-    /// before, `holders` are all clients that hold it, in order of their ids, each as it is to be from now on, and
-    /// `revoked` what that revokes. [`StoreError::Conflict`] where something else is there, where what `entry` belongs to
-    /// or grants is not, or where the holders are others or have changed.
+    /// Puts `entry` in the place of its revision `expected` (none: there must be none). Where it is a role and `cut` is
+    /// given, the tokens of all clients that hold it then are cut off. [`StoreError::Conflict`] where something else is
+    /// there, or where what `entry` belongs to or grants is not.
     async fn save_entry(
         &self,
         entry: Entry,
         expected: Option<u64>,
-        holders: Vec<Client>,
-        revoked: Vec<Revocation>,
+        cut: Option<CutOff>,
         change: Change,
-    ) -> Result<(), StoreError>;
+    ) -> Result<HoldersCut, StoreError>;
 
     /// Takes `entry` out, as it is. [`StoreError::Conflict`] where something else is there, or something still belongs to
     /// it or holds it.
@@ -231,7 +278,7 @@ pub trait RevocationStore: std::fmt::Debug + Send + Sync {
     /// What is revoked and still matters at `now`.
     async fn revocations(&self, now: UnixTime) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Forgets what no longer matters at `now`; how much that was.
+    /// Forgets what no longer matters at `now`, or a part of it; how much that was, none once all is forgotten.
     async fn purge(&self, now: UnixTime) -> Result<usize, StoreError>;
 }
 
@@ -283,8 +330,17 @@ pub trait NoticeStore: std::fmt::Debug + Send + Sync {
     /// When these were last told, as far as they were.
     async fn told(&self, keys: Vec<String>) -> Result<HashMap<String, UnixTime>, StoreError>;
 
-    /// Notes that these were told at `now`, and forgets what was told before `past`.
-    async fn note_told(&self, keys: Vec<String>, now: UnixTime, past: UnixTime) -> Result<(), StoreError>;
+    /// Notes that these were told at `now`.
+    async fn note_told(&self, keys: Vec<String>, now: UnixTime) -> Result<(), StoreError>;
+
+    /// Forgets what was told before `past`, of up to `most` behind `after` in order of their keys; the last of them, or
+    /// none where there are no more.
+    async fn forget_told(
+        &self,
+        past: UnixTime,
+        after: Option<String>,
+        most: usize,
+    ) -> Result<Option<String>, StoreError>;
 }
 
 /// The store: all of them, and what it keeps of itself.
@@ -292,7 +348,7 @@ pub trait NoticeStore: std::fmt::Debug + Send + Sync {
 pub trait Store:
     ClientStore + RegistryStore + KeyStore + RevocationStore + UsageStore + AuditStore + ReceiptStore + NoticeStore
 {
-    /// A secret of this store's own, made with it: what cursors are signed with.
+    /// A secret of this store's own, made with it: what cursors are sealed with.
     async fn cursor_secret(&self) -> Result<Vec<u8>, StoreError>;
 
     /// Whether a start with this store has come to its end before.

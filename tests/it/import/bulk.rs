@@ -1,12 +1,16 @@
 //! Many clients in one request, and all of them in one answer.
 
+use std::sync::{Arc, OnceLock};
+
 use mintage::api::{BulkClients, BulkItem, BulkResult, BulkStatus};
+use mintage::server::store::RegistryStore;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::{HASHES, status};
 use crate::app::{TestApp, TestClient};
+use crate::gated_store::GatedStore;
 
 async fn import(app: &TestApp, clients: Vec<Value>, dry_run: bool) -> Vec<BulkResult> {
     let bulk = BulkClients { clients: clients.into_iter().map(BulkItem).collect() };
@@ -135,4 +139,35 @@ async fn each_has_a_record_in_the_chain() {
         records.iter().filter(|r| r["action"] == "client.create").map(|r| r["target"].as_str().unwrap()).collect();
     assert_eq!(targets, ["c1", "c2", "c3"]);
     assert!(records.iter().all(|r| !r.to_string().contains("sha256:")));
+}
+
+/// What is taken away while the rest is registered is told of the one that rests on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_scope_was_just_taken_away_fails_alone() {
+    static GATE: OnceLock<Arc<GatedStore>> = OnceLock::new();
+    let app = TestApp::builder()
+        .start_on(|store| {
+            let gate = GatedStore::new(store);
+            GATE.set(Arc::clone(&gate)).unwrap();
+            gate
+        })
+        .await;
+    let gate = GATE.get().unwrap();
+    app.api("https://orders.example", &["orders:read"]).await;
+    gate.hold_verb("add_clients");
+    let (service, caller) = (Arc::clone(&app.service), app.caller());
+    let items = [json!({"client_id": "a", "name": "A"}), json!({"name": "B", "scopes": ["orders:read"]})];
+    let bulk = BulkClients { clients: items.into_iter().map(BulkItem).collect() };
+    let importing = tokio::spawn(async move { service.import_clients(bulk, false, &caller).await });
+    gate.arrival().await;
+    let mut api = gate.registry().await.unwrap().apis.pop().unwrap();
+    assert_eq!(api.identifier, "https://orders.example");
+    api.scopes.clear();
+    let before = gate.registry().await.unwrap().apis.pop().unwrap();
+    gate.replace_api(before, api, crate::store_contract::change("api.update")).await.unwrap();
+    gate.let_one_pass();
+    let done = importing.await.unwrap().unwrap();
+    assert_eq!((done[0].status, done[0].client_secret.is_some()), (BulkStatus::Created, true));
+    assert_eq!((done[1].status, &done[1].client_id, &done[1].client_secret), (BulkStatus::Failed, &None, &None));
+    assert!(done[1].errors[0].detail.contains("taken away"), "{:?}", done[1].errors);
 }

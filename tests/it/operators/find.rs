@@ -1,12 +1,14 @@
 //! Looking for clients: every filter, alone and together, page by page; and what the store does for it.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mintage::clock::Rfc3339;
 use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::client_changes::ask;
 
-use super::{client_in, ids, made, world};
+use super::{call, client_in, ids, made, operator, world};
 
 /// All ids that a query finds, in pages of `limit`, and how many pages that took.
 async fn found(app: &TestApp, query: &str, limit: usize) -> Vec<String> {
@@ -44,10 +46,10 @@ async fn every_filter_finds_what_it_says() {
     let later = text(&app, 100_000);
     for (query, expected) in [
         (String::new(), &["c1", "c2", "c3", "c4", "c5"][..]),
-        ("organization=acme".to_owned(), &["c1", "c2", "c3"]),
+        ("organization=acme".to_owned(), &["c3", "c1", "c2"]),
         ("organization=acme&project=red".to_owned(), &["c1", "c2"]),
-        ("name=alpha".to_owned(), &["c1", "c3"]),
-        ("name=alpha*".to_owned(), &["c1", "c3", "c2"]),
+        ("name=alpha".to_owned(), &["c3", "c1"]),
+        ("name=alpha*".to_owned(), &["c3", "c1", "c2"]),
         ("name=Alpha".to_owned(), &[]),
         ("name=alpha&organization=acme&project=blue".to_owned(), &["c3"]),
         ("status=disabled".to_owned(), &["c5"]),
@@ -56,7 +58,7 @@ async fn every_filter_finds_what_it_says() {
         ("environment=live".to_owned(), &["c1", "c3", "c5"]),
         ("environment=test&organization=acme".to_owned(), &["c2"]),
         ("scope=a:r".to_owned(), &["c1"]),
-        ("role=R&organization=acme".to_owned(), &["c2", "c3"]),
+        ("role=R&organization=acme".to_owned(), &["c3", "c2"]),
         ("role=R&organization=other".to_owned(), &[]),
         (format!("expiring_before={soon}"), &["c3"]),
         (format!("expiring_before={later}"), &["c3", "c4"]),
@@ -126,4 +128,105 @@ async fn what_is_changed_is_found_as_it_is_now() {
     for query in ["name=new", "status=disabled", &before, "organization=acme&project=red"] {
         assert_eq!(found(&app, query, 10).await, [""; 0], "{query}");
     }
+}
+
+/// Whoever looks for clients of their own project learns nothing of others, neither by what is found nor by the cursors.
+#[tokio::test]
+async fn a_projects_operator_learns_nothing_of_other_projects() {
+    let app = world().await;
+    let api = json!({"identifier": "https://a.example", "organization": "acme", "scopes": [{"name": "a:r"}]});
+    made(&app, "apis", api).await;
+    made(&app, "roles", json!({"name": "R", "organization": "acme", "scopes": ["a:r"]})).await;
+    for n in 0..4 {
+        for (project, id) in [("blue", "foreign"), ("red", "own")] {
+            let id = format!("{id}-{n}");
+            let more = json!({
+                "name": format!("x-{id}"), "scopes": ["a:r"], "roles": ["R"], "environment": "test", "secret_ttl": 3600,
+            });
+            client_in(&app, "acme", project, &id, more).await;
+            assert_eq!(ask(&app, "PATCH", &format!("clients/{id}"), &json!({"status": "disabled"})).await.0, 200);
+        }
+        client_in(&app, "other", "red", &format!("stranger-{n}"), json!({"name": format!("x-stranger-{n}")})).await;
+    }
+    let token = operator(&app, "acme", "red", &["mintage:clients:read"], &[]).await;
+    app.advance(10);
+    let (later, now) = (text(&app, 100_000), text(&app, 0));
+    let filters = [
+        "scope=a:r".to_owned(),
+        "role=R".to_owned(),
+        "name=x-*".to_owned(),
+        "status=disabled".to_owned(),
+        "environment=test".to_owned(),
+        format!("expiring_before={later}"),
+        format!("unused_since={now}&status=disabled"),
+        "project=red&status=disabled&scope=a:r&name=x*".to_owned(),
+    ];
+    for filter in &filters {
+        let (mut all, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let path = format!("clients?limit=1&{filter}{cursor}");
+            let (status, page) = call(&app, &token, "GET", &path, Value::Null).await;
+            assert_eq!((status, ids(&page).len()), (200, 1), "{filter}: no page is empty");
+            all.extend(ids(&page).iter().map(|id| (*id).to_owned()));
+            pages += 1;
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            let bytes = URL_SAFE_NO_PAD.decode(next).unwrap();
+            for told in ["foreign", "stranger", "own", "red", "acme", "x-"] {
+                let is_in = bytes.windows(told.len()).any(|window| window == told.as_bytes());
+                assert!(!is_in && !next.contains(told), "{filter}: {told}");
+            }
+            // The same place has the same cursor, and nobody else opens it.
+            assert_eq!(call(&app, &token, "GET", &path, Value::Null).await.1["next_cursor"], next);
+            let mut changed = bytes.clone();
+            changed[bytes.len() / 2] ^= 1;
+            for bad in [URL_SAFE_NO_PAD.encode(changed), URL_SAFE_NO_PAD.encode(&bytes[..5]), "-".to_owned()] {
+                let (status, problem) =
+                    call(&app, &token, "GET", &format!("clients?limit=1&{filter}&cursor={bad}"), Value::Null).await;
+                assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("cursor")), "{filter}");
+            }
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!((all, pages), ((0..4).map(|n| format!("own-{n}")).collect(), 4), "{filter}");
+    }
+    for nothing in ["project=blue", "organization=other", "scope=a:r&project=blue"] {
+        let (status, page) = call(&app, &token, "GET", &format!("clients?{nothing}"), Value::Null).await;
+        assert_eq!((status, page["next_cursor"].as_str(), ids(&page).len()), (200, None, 0), "{nothing}");
+    }
+}
+
+/// A use counts as soon as it is made, and whatever becomes of the secret.
+#[tokio::test]
+async fn a_use_counts_before_it_is_written_and_after_a_rotation() {
+    let app = TestApp::start().await;
+    let client = app.client(&[]).await;
+    app.advance(1000);
+    let since = format!("unused_since={}", text(&app, 0));
+    assert_eq!(found(&app, &since, 10).await, [client.id.as_str()]);
+    app.token(&client).await;
+    assert_eq!(found(&app, &since, 10).await, [""; 0]);
+    app.service.flush().await;
+    let (status, shown) = ask(&app, "POST", &format!("clients/{}/secrets", client.id), &json!({})).await;
+    assert_eq!(status, 201, "{shown}");
+    let old = shown["secrets"][0]["id"].as_str().unwrap();
+    assert_eq!(ask(&app, "DELETE", &format!("clients/{}/secrets/{old}", client.id), &Value::Null).await.0, 200);
+    assert_eq!(found(&app, &since, 10).await, [""; 0], "its secret is another one, the client is not");
+}
+
+/// What has ended does not end once more.
+#[tokio::test]
+async fn a_secret_that_has_ended_is_not_about_to() {
+    let app = world().await;
+    client_in(&app, "acme", "red", "c1", json!({"secret_ttl": 3600})).await;
+    let (status, _) = ask(&app, "POST", "clients/c1/secrets", &json!({"secret_ttl": 7200})).await;
+    assert_eq!(status, 201);
+    let (first, both) = (text(&app, 3601), text(&app, 7201));
+    for limit in [1, 10] {
+        assert_eq!(found(&app, &format!("expiring_before={first}"), limit).await, ["c1"]);
+        assert_eq!(found(&app, &format!("expiring_before={both}"), limit).await, ["c1"], "once");
+    }
+    app.advance(3601);
+    assert_eq!(found(&app, &format!("expiring_before={first}"), 10).await, [""; 0]);
+    assert_eq!(found(&app, &format!("expiring_before={both}"), 10).await, ["c1"]);
+    app.advance(3600);
+    assert_eq!(found(&app, &format!("expiring_before={both}"), 10).await, [""; 0]);
 }

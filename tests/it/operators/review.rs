@@ -191,6 +191,44 @@ async fn the_webhook_is_told_once_signed_and_again_until_it_has_heard() {
     assert!(metrics.lines().any(|line| line == "mintage_secrets_expiring 0"), "{metrics}");
 }
 
+/// More than goes into one notice is told in several, each once, and is counted whoever hears it.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_findings_are_told_notice_by_notice() {
+    let app = TestApp::start().await;
+    let clients = |n: usize| mintage::api::BulkItem(json!({"client_id": format!("c{n:04}"), "name": "x"}));
+    let bulk = mintage::api::BulkClients { clients: (0..720).map(clients).collect() };
+    app.service.import_clients(bulk, false, &app.caller()).await.unwrap();
+    app.advance(8 * DAY);
+    let review = async |tells: bool, only_count: bool| {
+        let (mut run, mut sizes, mut told) = (app.service.begin_review(tells), Vec::new(), Vec::new());
+        while let Some(notices) = app.service.review_on(&mut run).await.unwrap() {
+            assert!(notices.len() <= 6, "no more than a step finds");
+            for notice in notices {
+                sizes.push(notice.findings.len());
+                told.extend(notice.findings.iter().map(|finding| finding.client_id.clone()));
+                app.service.told(&notice).await.unwrap();
+                if only_count {
+                    run.only_count();
+                    break;
+                }
+            }
+        }
+        let found = app.get("/metrics", None).await.text().await.unwrap();
+        assert!(found.lines().any(|line| line == "mintage_clients_never_used 720"), "{found}");
+        told.sort();
+        (sizes, told)
+    };
+    assert_eq!(review(false, false).await, (vec![], vec![]));
+    let (sizes, first) = review(true, true).await;
+    assert_eq!(sizes, [100], "nobody heard the others");
+    let (sizes, others) = review(true, false).await;
+    assert_eq!(sizes, [100, 100, 100, 100, 100, 100, 20]);
+    assert!(first.iter().all(|one| !others.contains(one)));
+    assert_eq!(review(true, false).await.0, [0; 0], "all were told");
+    app.advance(31 * DAY);
+    assert_eq!(review(true, false).await.1.len(), 720, "again, and what was told before is forgotten");
+}
+
 #[tokio::test]
 async fn a_webhook_is_configured_with_a_secret_that_is_one() {
     for (url, secret) in [
@@ -207,7 +245,7 @@ async fn a_webhook_is_configured_with_a_secret_that_is_one() {
         config.webhook.url = Some(Sensitive::from(url.to_owned()));
         config.webhook.secret = secret.map(|secret| Sensitive::from(secret.to_owned()));
         let error = mintage::server::Server::start(&config, mintage::server::Parts::default(), false).await;
-        let error = error.err().expect("it is refused").to_string();
+        let error = error.expect_err("it is refused").to_string();
         assert!(error.contains("webhook."), "{error}");
         if let Some(secret) = secret {
             assert!(!error.contains(secret), "{error}");

@@ -129,7 +129,7 @@ fn client_filter(name: &str) -> Parameter {
         "environment" => (text().enum_values(Some(["live", "test"])), "Of this environment."),
         "scope" => (text(), "Granted this scope itself, and not by a role."),
         "role" => (text(), "Granted this role."),
-        "expiring_before" => (moment(), "With a secret that ends before this."),
+        "expiring_before" => (moment(), "With a secret that has not ended and does before this."),
         "unused_since" => (moment(), "There since before this, and not used since."),
         _ => (text(), ""),
     };

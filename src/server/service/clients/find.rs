@@ -6,7 +6,7 @@ use crate::clock::{Rfc3339, UnixTime};
 use crate::secret::Environment;
 use crate::server::error::{Error, FieldError};
 use crate::server::service::cursor::PageRequest;
-use crate::server::store::{ClientSearch, NameIs};
+use crate::server::store::{ClientSearch, EndsWithin, NameIs};
 
 use super::{Caller, Service};
 
@@ -27,7 +27,7 @@ pub struct ClientFilter {
     pub scope: Option<String>,
     /// Granted this role.
     pub role: Option<String>,
-    /// With a secret that ends before this.
+    /// With a secret that has not ended and does before this.
     pub expiring_before: Option<UnixTime>,
     /// There since before this, and not used since.
     pub unused_since: Option<UnixTime>,
@@ -95,7 +95,7 @@ impl ClientFilter {
         "unused_since",
     ];
 
-    fn search(self) -> ClientSearch {
+    fn search(self, now: UnixTime) -> ClientSearch {
         let name = self.name.map(|name| match name.strip_suffix('*') {
             Some(start) => NameIs::Beginning(start.to_owned()),
             None => NameIs::Exactly(name),
@@ -103,12 +103,13 @@ impl ClientFilter {
         ClientSearch {
             organization: self.organization,
             project: self.project,
+            outside: None,
             name,
             status: self.status,
             environment: self.environment,
             scope: self.scope,
             role: self.role,
-            expiring_before: self.expiring_before,
+            ends: self.expiring_before.map(|before| EndsWithin { after: now, before }),
             unused_since: self.unused_since,
             after: None,
             limit: 0,
@@ -144,7 +145,14 @@ impl Service {
         if filter.organization.is_none() && (filter.role.is_some() || filter.project.is_some()) {
             filter.organization = Some(caller.home().organization);
         }
-        let found = self.store.find_clients(ClientSearch { after, limit, ..filter.search() }).await?;
+        let unused_since = filter.unused_since;
+        let search = filter.search(self.clock.now());
+        let mut found = self.store.find_clients(ClientSearch { after, limit, ..search }).await?;
+        if let Some(since) = unused_since {
+            // The store knows what is written, and not what is still on its way there.
+            let uses = self.uses_of(found.clients.iter().map(|client| client.client_id.clone()).collect()).await?;
+            found.clients.retain(|client| client.is_unused(uses.get(&client.client_id), since));
+        }
         let next_cursor = found.next.map(|next| self.cursors.seal(&list, &next));
         Ok(api::Page { items: self.shown(&found.clients).await?, next_cursor })
     }

@@ -7,6 +7,7 @@ use crate::api::{BulkClients, BulkResult, BulkStatus, ClientStatus, ItemError, N
 use crate::id::ClientId;
 use crate::server::error::{Error, FieldError};
 use crate::server::service::slow::SlowChecks;
+use crate::server::store::Added;
 
 use super::given::CheckedClient;
 use super::{Caller, Service};
@@ -50,9 +51,6 @@ impl Service {
                 }
                 Ok(new) => {
                     result.status = BulkStatus::Created;
-                    if !dry_run {
-                        result.client_id = Some(new.client.client_id.to_string());
-                    }
                     accepted.push((index, new));
                 }
             }
@@ -120,16 +118,23 @@ impl Service {
             let (id, place) = (new.client.client_id.as_str(), Some(new.client.place()));
             let change =
                 self.change(caller, "client.create", id, place, Value::Null, json!(new.client.shown(|_| None)));
-            made.push((index, new.made));
+            made.push((index, new.client.client_id.to_string(), new.made));
             rows.push((new.client, change));
         }
         let added = self.store.add_clients(rows).await?;
-        for ((index, secret), added) in made.into_iter().zip(added) {
+        for ((index, id, secret), added) in made.into_iter().zip(added) {
             let Some(result) = results.get_mut(index) else { continue };
-            if added {
-                result.client_secret = secret.map(|secret| secret.reveal().to_owned());
-            } else {
-                result.status = BulkStatus::Exists;
+            match added {
+                Added::Yes => {
+                    result.client_id = Some(id);
+                    result.client_secret = secret.map(|secret| secret.reveal().to_owned());
+                }
+                Added::Exists => result.status = BulkStatus::Exists,
+                Added::Unfounded => {
+                    result.status = BulkStatus::Failed;
+                    let detail = "its project, or one of its scopes or roles, was just taken away".to_owned();
+                    result.errors = vec![ItemError { field: String::new(), detail }];
+                }
             }
         }
         Ok(())

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::api;
 use crate::clock::UnixTime;
-use crate::id::{ClientId, Generation};
+use crate::id::ClientId;
 use crate::secret::ClientSecret;
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{Client, Revocation, RevokedTarget};
+use crate::server::model::{Client, Revocation};
 use crate::server::store::{ABSENT, StoreError};
 
 use super::entries::{Tagged, check_name};
@@ -164,7 +164,7 @@ impl Service {
         for _ in 0..MAX_TRIES {
             let client = self.changeable(id, caller).await?;
             let until = self.clock.now().plus(self.longest_token());
-            let revoked: Vec<_> = client.generations().map(|g| revocation(g, until)).collect();
+            let revoked: Vec<_> = client.generations().map(|g| Revocation::of_generation(g, until)).collect();
             let (place, was) = (Some(client.place()), json!(client.shown(|_| None)));
             let change = self.change(caller, "client.delete", id, place, was, Value::Null);
             let done = self.store.delete_client(&client.client_id, client.revision, revoked.clone(), change).await;
@@ -261,16 +261,6 @@ impl Service {
 
     /// Replaces every generation, and gives the old ones as revoked.
     pub(super) fn cut_off(&self, client: &mut Client, now: UnixTime) -> Result<Vec<Revocation>, Error> {
-        let until = now.plus(self.longest_token());
-        let revoked = client.generations().map(|g| revocation(g, until)).collect();
-        client.past_generations.clear();
-        for secret in &mut client.secrets {
-            secret.generation = Generation::generate(&*self.entropy)?;
-        }
-        Ok(revoked)
+        Ok(client.cut_off(now.plus(self.longest_token()), &*self.entropy)?)
     }
-}
-
-fn revocation(generation: &Generation, until: UnixTime) -> Revocation {
-    Revocation { target: RevokedTarget::Generation(generation.as_str().to_owned()), until }
 }

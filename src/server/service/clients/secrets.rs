@@ -7,10 +7,10 @@ use crate::clock::UnixTime;
 use crate::id::{Generation, random_base62};
 use crate::secret::{ClientSecret, Environment};
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{Client, MAX_SECRETS, PastGeneration, SecretRecord};
+use crate::server::model::{Client, MAX_SECRETS, PastGeneration, Revocation, SecretRecord};
 
 use super::given::Given;
-use super::{Caller, Service, Tagged, revocation};
+use super::{Caller, Service, Tagged};
 
 /// The longest that a secret can be told to live: ten years.
 pub(in super::super) const MAX_SECRET_TTL: u64 = 10 * 366 * 24 * 3600;
@@ -114,7 +114,7 @@ impl Service {
                     return Ok(Vec::new());
                 }
                 client.past_generations.retain(|past| past.generation != generation);
-                Ok(vec![revocation(&generation, now.plus(self.longest_token()))])
+                Ok(vec![Revocation::of_generation(&generation, now.plus(self.longest_token()))])
             })
             .await?;
         self.show(client).await

@@ -54,7 +54,8 @@ pub(super) fn organization_has_none(transaction: &WriteTransaction, organization
 /// Whether no client and no role has `scope`. Whoever had it would have that of the next API that defines one of its
 /// name.
 fn nobody_has(transaction: &WriteTransaction, scope: &Scope) -> Result<bool, StoreError> {
-    Ok(!index::is_held(transaction, index::SCOPE, scope.as_str())? && !registry::some_role_grants(transaction, scope)?)
+    Ok(!index::is_held(transaction, None, index::SCOPE, scope.as_str())?
+        && !registry::some_role_grants(transaction, scope)?)
 }
 
 fn names(api: &Api) -> BTreeSet<&Scope> {

@@ -4,7 +4,7 @@ use redb::{ReadableTable, WriteTransaction};
 
 use crate::id::ClientId;
 use crate::server::model::{Api, Change, Client, Revocation, Role};
-use crate::server::store::{ABSENT, ClientSearch, ClientStore, FoundClients, StoreError};
+use crate::server::store::{ABSENT, Added, ClientSearch, ClientStore, FoundClients, StoreError};
 
 use super::audit::seal;
 use super::revocations::revoke;
@@ -69,6 +69,21 @@ pub(super) fn replace_client(
     index::replace(transaction, before, after)
 }
 
+/// Adds a client, if it can be there.
+fn add(transaction: &WriteTransaction, client: &Client, change: &Change) -> Result<Added, StoreError> {
+    match of_revision(transaction, &client.client_id, ABSENT) {
+        Ok(_) => {}
+        Err(StoreError::Conflict) => return Ok(Added::Exists),
+        Err(error) => return Err(error),
+    }
+    if !may_be(transaction, None, client)? {
+        return Ok(Added::Unfounded);
+    }
+    replace_client(transaction, None, Some(client))?;
+    seal(transaction, change)?;
+    Ok(Added::Yes)
+}
+
 #[async_trait::async_trait]
 impl ClientStore for RedbStore {
     async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
@@ -125,25 +140,9 @@ impl ClientStore for RedbStore {
             .await
     }
 
-    async fn add_clients(&self, new: Vec<(Client, Change)>) -> Result<Vec<bool>, StoreError> {
+    async fn add_clients(&self, new: Vec<(Client, Change)>) -> Result<Vec<Added>, StoreError> {
         self.writer
-            .write(move |transaction| {
-                for (client, _) in &new {
-                    if !may_be(transaction, None, client)? {
-                        return Err(StoreError::Conflict);
-                    }
-                }
-                let mut added = Vec::with_capacity(new.len());
-                for (client, change) in &new {
-                    let is_new = of_revision(transaction, &client.client_id, ABSENT).is_ok();
-                    if is_new {
-                        replace_client(transaction, None, Some(client))?;
-                        seal(transaction, change)?;
-                    }
-                    added.push(is_new);
-                }
-                Ok(added)
-            })
+            .write(move |transaction| new.iter().map(|(client, change)| add(transaction, client, change)).collect())
             .await
     }
 

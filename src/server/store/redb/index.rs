@@ -1,35 +1,40 @@
 //! What clients can be looked for by: an entry for each of a client's values that few others share, written together
 //! with the client. So a search reads what it finds, and not every client there is.
+//!
+//! Every value begins with the client's place. Who reaches one project walks along that project's entries and no others;
+//! who reaches more walks from project to project, so that one entry of each value is enough.
 
 use redb::{ReadableTable, WriteTransaction};
 
 use crate::api::ClientStatus;
 use crate::secret::Environment;
-use crate::server::model::Client;
+use crate::server::model::{Client, Place};
 use crate::server::store::StoreError;
 
-use super::tables::{CLIENT_INDEX, CLIENTS, decode};
+use super::tables::{CLIENT_INDEX, CLIENTS, PROJECTS, decode};
 use super::unavailable;
 
+/// All clients of a place; the value is empty.
+pub(super) const PLACE: &str = "place";
 pub(super) const NAME: &str = "name";
-pub(super) const PROJECT: &str = "project";
 pub(super) const ROLE: &str = "role";
 pub(super) const SCOPE: &str = "scope";
 pub(super) const STATUS: &str = "status";
 pub(super) const ENVIRONMENT: &str = "environment";
-pub(super) const EXPIRES: &str = "expires";
+/// The end of each secret.
+pub(super) const ENDS: &str = "ends";
 
-/// What two parts of a value are joined with: neither can have it.
-const JOINT: &str = "/";
+/// What a place and a value are joined with: no place has it, since ids have neither it nor a slash.
+pub(super) const JOINT: char = '\u{1f}';
 
-/// The value of a project: its organization and its id.
-pub(super) fn project(organization: &str, project: &str) -> String {
-    [organization, project].join(JOINT)
+/// A project: its organization and its id.
+pub(super) fn place(organization: &str, project: &str) -> String {
+    format!("{organization}/{project}")
 }
 
-/// The value of a role: roles of one name in two organizations are two.
-pub(super) fn role(organization: &str, role: &str) -> String {
-    [organization, role].join(JOINT)
+/// A value of a client of this place.
+pub(super) fn value(place: &str, value: &str) -> String {
+    format!("{place}{JOINT}{value}")
 }
 
 /// A moment, in the order of moments.
@@ -39,18 +44,21 @@ pub(super) fn moment(seconds: i64) -> String {
 
 /// All entries of a client.
 fn entries(client: &Client) -> Vec<(&'static str, String)> {
-    let mut entries = vec![(NAME, client.name.clone()), (PROJECT, project(&client.organization, &client.project))];
-    entries.extend(client.roles.iter().map(|name| (ROLE, role(&client.organization, name))));
-    entries.extend(client.scopes.iter().map(|scope| (SCOPE, scope.to_string())));
+    let place = place(&client.organization, &client.project);
+    let mut entries = Vec::new();
+    let mut push = |kind, own: &str| entries.push((kind, value(&place, own)));
+    push(PLACE, "");
+    push(NAME, &client.name);
+    client.roles.iter().for_each(|name| push(ROLE, name));
+    client.scopes.iter().for_each(|scope| push(SCOPE, scope.as_str()));
     // What most clients are needs no index: a search for it finds enough wherever it looks.
     if client.status == ClientStatus::Disabled {
-        entries.push((STATUS, ClientStatus::Disabled.as_str().to_owned()));
+        push(STATUS, ClientStatus::Disabled.as_str());
     }
     if client.environment == Environment::Test {
-        entries.push((ENVIRONMENT, Environment::Test.as_str().to_owned()));
+        push(ENVIRONMENT, Environment::Test.as_str());
     }
-    let first_end = client.secrets.iter().filter_map(|secret| secret.expires_at).min();
-    entries.extend(first_end.map(|end| (EXPIRES, moment(end.seconds()))));
+    client.secrets.iter().filter_map(|s| s.expires_at).for_each(|end| push(ENDS, &moment(end.seconds())));
     entries
 }
 
@@ -78,6 +86,9 @@ pub(super) fn replace(
 
 /// Makes the entries of all clients, for a store from before there were any.
 pub(super) fn build(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    // What may be there is of other entries than these.
+    transaction.delete_table(CLIENT_INDEX).map_err(unavailable)?;
+    transaction.open_table(CLIENT_INDEX).map_err(unavailable)?;
     let clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
     for entry in clients.iter().map_err(unavailable)? {
         let client: Client = decode("a client", entry.map_err(unavailable)?.1.value())?;
@@ -86,11 +97,65 @@ pub(super) fn build(transaction: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether any client has an entry of this kind and value.
-pub(super) fn is_held(transaction: &WriteTransaction, kind: &str, value: &str) -> Result<bool, StoreError> {
+/// Gives all clients there with an entry of this kind and value to `each`; no place is all of them; until it says
+/// that this is enough.
+fn walk(
+    transaction: &WriteTransaction,
+    within: Option<&Place>,
+    (kind, wanted): (&str, &str),
+    mut each: impl FnMut(&str) -> bool,
+) -> Result<(), StoreError> {
     let table = transaction.open_table(CLIENT_INDEX).map_err(unavailable)?;
-    let first = table.range((kind, value, "")..).map_err(unavailable)?.next();
-    let Some(entry) = first else { return Ok(false) };
-    let (key, _) = entry.map_err(unavailable)?;
-    Ok((key.value().0, key.value().1) == (kind, value))
+    let projects = transaction.open_table(PROJECTS).map_err(unavailable)?;
+    let organization_is = within.map(|within| within.organization.as_str());
+    let project_is = within.and_then(|within| within.project.as_deref());
+    let first = (organization_is.unwrap_or_default(), project_is.unwrap_or_default());
+    for entry in projects.range(first..).map_err(unavailable)? {
+        let (key, _) = entry.map_err(unavailable)?;
+        let (organization, project) = key.value();
+        if organization_is.is_some_and(|own| own != organization) || project_is.is_some_and(|own| own != project) {
+            break;
+        }
+        let value = value(&place(organization, project), wanted);
+        for entry in table.range((kind, value.as_str(), "")..).map_err(unavailable)? {
+            let (key, _) = entry.map_err(unavailable)?;
+            let (its_kind, its_value, id) = key.value();
+            if (its_kind, its_value) != (kind, value.as_str()) {
+                break;
+            }
+            if !each(id) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether any client there has an entry of this kind and value; no place is all of them.
+pub(super) fn is_held(
+    transaction: &WriteTransaction,
+    within: Option<&Place>,
+    kind: &str,
+    value: &str,
+) -> Result<bool, StoreError> {
+    let mut held = false;
+    walk(transaction, within, (kind, value), |_| {
+        held = true;
+        false
+    })?;
+    Ok(held)
+}
+
+/// The ids of all clients of an organization that hold a role.
+pub(super) fn holders(
+    transaction: &WriteTransaction,
+    organization: &str,
+    role: &str,
+) -> Result<Vec<String>, StoreError> {
+    let mut ids = Vec::new();
+    walk(transaction, Some(&Place::organization(organization)), (ROLE, role), |id| {
+        ids.push(id.to_owned());
+        true
+    })?;
+    Ok(ids)
 }

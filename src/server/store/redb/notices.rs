@@ -1,27 +1,15 @@
 //! What was told of what a review found, and when.
 
 use std::collections::HashMap;
+use std::ops::Bound;
 
-use redb::{ReadableTable, WriteTransaction};
+use redb::ReadableTable;
 
 use crate::clock::UnixTime;
 use crate::server::store::{NoticeStore, StoreError};
 
 use super::tables::NOTICES;
 use super::{RedbStore, unavailable};
-
-/// Forgets what was told before `past`.
-pub(super) fn purge(transaction: &WriteTransaction, past: UnixTime) -> Result<(), StoreError> {
-    let mut notices = transaction.open_table(NOTICES).map_err(unavailable)?;
-    let mut none_is_old = true;
-    for entry in notices.iter().map_err(unavailable)? {
-        none_is_old &= entry.map_err(unavailable)?.1.value() >= past.seconds();
-    }
-    if none_is_old {
-        return Ok(());
-    }
-    notices.retain(|_, at| at >= past.seconds()).map_err(unavailable)
-}
 
 #[async_trait::async_trait]
 impl NoticeStore for RedbStore {
@@ -40,15 +28,39 @@ impl NoticeStore for RedbStore {
         .await
     }
 
-    async fn note_told(&self, keys: Vec<String>, now: UnixTime, past: UnixTime) -> Result<(), StoreError> {
+    async fn note_told(&self, keys: Vec<String>, now: UnixTime) -> Result<(), StoreError> {
         self.writer
             .write(move |transaction| {
-                purge(transaction, past)?;
                 let mut notices = transaction.open_table(NOTICES).map_err(unavailable)?;
                 for key in &keys {
                     notices.insert(key.as_str(), now.seconds()).map_err(unavailable)?;
                 }
                 Ok(())
+            })
+            .await
+    }
+
+    async fn forget_told(
+        &self,
+        past: UnixTime,
+        after: Option<String>,
+        most: usize,
+    ) -> Result<Option<String>, StoreError> {
+        self.writer
+            .write(move |transaction| {
+                let mut notices = transaction.open_table(NOTICES).map_err(unavailable)?;
+                let behind = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+                let (mut last, mut looked_at, mut old) = (None, 0, Vec::new());
+                for entry in notices.range::<&str>((behind, Bound::Unbounded)).map_err(unavailable)?.take(most) {
+                    let (key, at) = entry.map_err(unavailable)?;
+                    looked_at += 1;
+                    last = Some(key.value().to_owned());
+                    old.extend((at.value() < past.seconds()).then(|| key.value().to_owned()));
+                }
+                for key in &old {
+                    notices.remove(key.as_str()).map_err(unavailable)?;
+                }
+                Ok(last.filter(|_| looked_at == most))
             })
             .await
     }

@@ -4,13 +4,13 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, WriteTransaction};
 use serde::de::DeserializeOwned;
 
 use crate::scope::Scope;
-use crate::server::model::{Api, Change, Client, Organization, Place, Project, Revocation, Role};
-use crate::server::store::{Entry, Registry, RegistryStore, StoreError};
+use crate::server::model::{Api, Change, Client, Organization, Place, Project, Role};
+use crate::server::store::{CutOff, Entry, HoldersCut, Registry, RegistryStore, StoreError};
 
 use super::audit::seal;
 use super::clients::replace_client;
 use super::revocations::revoke;
-use super::tables::{APIS, CLIENT_INDEX, ORGANIZATIONS, PROJECTS, ROLES, decode, encode};
+use super::tables::{APIS, CLIENTS, ORGANIZATIONS, PROJECTS, ROLES, decode, encode};
 use super::{RedbStore, apis, index, unavailable};
 
 fn all<K: redb::Key + 'static, T: DeserializeOwned>(
@@ -88,37 +88,39 @@ fn may_be_there(transaction: &WriteTransaction, entry: &Entry) -> Result<bool, S
     })
 }
 
+/// Cuts off the tokens of all clients that hold a role.
+fn cut_off_holders(transaction: &WriteTransaction, role: &Role, cut: &CutOff) -> Result<HoldersCut, StoreError> {
+    let mut done = HoldersCut::default();
+    let organization = role.organization.as_deref().unwrap_or_default();
+    for id in index::holders(transaction, organization, &role.name)? {
+        let before: Client = {
+            let clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
+            let bytes = clients.get(id.as_str()).map_err(unavailable)?;
+            let bytes =
+                bytes.ok_or_else(|| StoreError::Corrupt("the index names a client that is not there".to_owned()))?;
+            decode("a client", bytes.value())?
+        };
+        let mut after = before.clone();
+        let revoked = after.cut_off(cut.until, &*cut.entropy);
+        let revoked = revoked.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        after.revision += 1;
+        replace_client(transaction, Some(&before), Some(&after))?;
+        revoke(transaction, &revoked)?;
+        done.revoked.extend(revoked);
+        done.clients.push(after.client_id);
+    }
+    Ok(done)
+}
+
 fn save(
     transaction: &WriteTransaction,
     entry: &Entry,
     expected: Option<u64>,
-    holders: &[Client],
-    revoked: &[Revocation],
+    cut: Option<&CutOff>,
     change: &Change,
-) -> Result<(), StoreError> {
+) -> Result<HoldersCut, StoreError> {
     if revision(transaction, entry)? != expected || !may_be_there(transaction, entry)? {
         return Err(StoreError::Conflict);
-    }
-    let mut before = Vec::new();
-    if let (Entry::Role(role), false) = (entry, revoked.is_empty() && holders.is_empty()) {
-        // Who was granted the role meanwhile has tokens to be cut off, too.
-        let own = role.organization.as_deref().unwrap_or_default();
-        let value = index::role(own, &role.name);
-        let table = transaction.open_table(CLIENT_INDEX).map_err(unavailable)?;
-        let mut ids = Vec::new();
-        for entry in table.range((index::ROLE, value.as_str(), "")..).map_err(unavailable)? {
-            let (key, _) = entry.map_err(unavailable)?;
-            if (key.value().0, key.value().1) != (index::ROLE, value.as_str()) {
-                break;
-            }
-            ids.push(key.value().2.to_owned());
-        }
-        if ids.len() != holders.len() || !ids.iter().zip(holders).all(|(id, holder)| id == holder.client_id.as_str()) {
-            return Err(StoreError::Conflict);
-        }
-        for holder in holders {
-            before.push(super::clients::of_revision(transaction, &holder.client_id, holder.revision - 1)?);
-        }
     }
     match entry {
         Entry::Organization(entry) => {
@@ -136,11 +138,12 @@ fn save(
             table.insert(key, encode(entry)?.as_slice()).map_err(unavailable)?;
         }
     }
-    for (before, after) in before.iter().zip(holders) {
-        replace_client(transaction, before.as_ref(), Some(after))?;
-    }
-    revoke(transaction, revoked)?;
-    seal(transaction, change)
+    let done = match (entry, cut) {
+        (Entry::Role(role), Some(cut)) => cut_off_holders(transaction, role, cut)?,
+        _ => HoldersCut::default(),
+    };
+    seal(transaction, change)?;
+    Ok(done)
 }
 
 /// Whether nothing is left that belongs to it or holds it.
@@ -159,13 +162,10 @@ fn is_empty(transaction: &WriteTransaction, entry: &Entry) -> Result<bool, Store
             }
             apis::organization_has_none(transaction, own)
         }
-        Entry::Project(entry) => {
-            let value = index::project(&entry.organization, &entry.id);
-            index::is_held(transaction, index::PROJECT, &value).map(|held| !held)
-        }
+        Entry::Project(entry) => index::is_held(transaction, Some(&entry.place()), index::PLACE, "").map(|held| !held),
         Entry::Role(entry) => {
-            let value = index::role(entry.organization.as_deref().unwrap_or_default(), &entry.name);
-            index::is_held(transaction, index::ROLE, &value).map(|held| !held)
+            let own = Place::organization(entry.organization.as_deref().unwrap_or_default());
+            index::is_held(transaction, Some(&own), index::ROLE, &entry.name).map(|held| !held)
         }
     }
 }
@@ -214,11 +214,10 @@ impl RegistryStore for RedbStore {
         &self,
         entry: Entry,
         expected: Option<u64>,
-        holders: Vec<Client>,
-        revoked: Vec<Revocation>,
+        cut: Option<CutOff>,
         change: Change,
-    ) -> Result<(), StoreError> {
-        self.writer.write(move |transaction| save(transaction, &entry, expected, &holders, &revoked, &change)).await
+    ) -> Result<HoldersCut, StoreError> {
+        self.writer.write(move |transaction| save(transaction, &entry, expected, cut.as_ref(), &change)).await
     }
 
     async fn delete_entry(&self, entry: Entry, change: Change) -> Result<(), StoreError> {

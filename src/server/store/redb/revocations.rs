@@ -1,13 +1,13 @@
 //! The table of what is revoked. The key of a revoked token begins with its client, so that a client's can be counted.
 
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use crate::clock::UnixTime;
 use crate::server::model::{Change, Revocation, RevokedTarget};
 use crate::server::store::{RevocationStore, StoreError};
 
 use super::audit::seal;
-use super::tables::REVOCATIONS;
+use super::tables::{REVOCATION_ENDS, REVOCATIONS};
 use super::{RedbStore, receipts, unavailable};
 
 const TOKEN: &str = "jti";
@@ -19,15 +19,42 @@ fn token_key(client_id: &str, jti: &str) -> String {
     format!("{client_id} {jti}")
 }
 
+/// The most revocations that one purge forgets: the rest waits for the next.
+const MAX_PURGED: usize = 10_000;
+
+/// A kind, which has no space in it, and a name.
+fn end_key(kind: &str, name: &str) -> String {
+    format!("{kind} {name}")
+}
+
 pub(super) fn revoke(transaction: &WriteTransaction, revoked: &[Revocation]) -> Result<(), StoreError> {
     let mut table = transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+    let mut ends = transaction.open_table(REVOCATION_ENDS).map_err(unavailable)?;
     for revocation in revoked {
         let (kind, name) = match &revocation.target {
             RevokedTarget::Token { client_id, jti } => (TOKEN, token_key(client_id, jti)),
             RevokedTarget::Generation(generation) => (GENERATION, generation.clone()),
             RevokedTarget::Kid(kid) => (KID, kid.clone()),
         };
-        table.insert((kind, name.as_str()), revocation.until.seconds()).map_err(unavailable)?;
+        let until = revocation.until.seconds();
+        let before = table.insert((kind, name.as_str()), until).map_err(unavailable)?.map(|before| before.value());
+        let key = end_key(kind, &name);
+        if let Some(before) = before.filter(|before| *before != until) {
+            ends.remove((before, key.as_str())).map_err(unavailable)?;
+        }
+        ends.insert((until, key.as_str()), ()).map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+/// Makes the table of ends, for a store from before there was one.
+pub(super) fn sort(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let table = transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+    let mut ends = transaction.open_table(REVOCATION_ENDS).map_err(unavailable)?;
+    for entry in table.iter().map_err(unavailable)? {
+        let (key, until) = entry.map_err(unavailable)?;
+        let (kind, name) = key.value();
+        ends.insert((until.value(), end_key(kind, name).as_str()), ()).map_err(unavailable)?;
     }
     Ok(())
 }
@@ -78,10 +105,20 @@ pub(super) fn all_revocations(transaction: &ReadTransaction, now: UnixTime) -> R
 
 pub(super) fn purge_revocations(transaction: &WriteTransaction, now: UnixTime) -> Result<usize, StoreError> {
     let mut table = transaction.open_table(REVOCATIONS).map_err(unavailable)?;
-    let before = table.len().map_err(unavailable)?;
-    table.retain(|_, until| until > now.seconds()).map_err(unavailable)?;
-    let purged = before - table.len().map_err(unavailable)?;
-    Ok(usize::try_from(purged).unwrap_or(usize::MAX))
+    let mut ends = transaction.open_table(REVOCATION_ENDS).map_err(unavailable)?;
+    let mut over = Vec::new();
+    for entry in ends.range(..(now.seconds().saturating_add(1), "")).map_err(unavailable)?.take(MAX_PURGED) {
+        let (key, _) = entry.map_err(unavailable)?;
+        let (end, name) = key.value();
+        over.push((end, name.to_owned()));
+    }
+    for (end, key) in &over {
+        ends.remove((*end, key.as_str())).map_err(unavailable)?;
+        if let Some((kind, name)) = key.split_once(' ') {
+            table.remove((kind, name)).map_err(unavailable)?;
+        }
+    }
+    Ok(over.len())
 }
 
 #[async_trait::async_trait]

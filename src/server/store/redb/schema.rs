@@ -8,10 +8,10 @@ use crate::server::store::StoreError;
 
 use super::tables::{
     APIS, AUDIT, AUDIT_KEYS, CLEAN_STOP, CLIENT_INDEX, CLIENT_USES, CLIENTS, ISSUANCES, KEYS, META, NOTICES,
-    ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS, REFUSALS, REVOCATIONS, ROLES, SCHEMA, SCOPES, SECRET_USES, USAGE,
-    decode, encode,
+    ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS, REFUSALS, REVOCATION_ENDS, REVOCATIONS, ROLES, SCHEMA, SCOPES,
+    SECRET_USES, USAGE, decode, encode,
 };
-use super::{index, unavailable};
+use super::{index, revocations, unavailable, usage};
 
 /// The oldest schema that can be brought to this one.
 pub(super) const OLDEST: u32 = 1;
@@ -30,6 +30,7 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), StoreErr
     transaction.open_table(SCOPES).map_err(unavailable)?;
     transaction.open_table(KEYS).map_err(unavailable)?;
     transaction.open_table(REVOCATIONS).map_err(unavailable)?;
+    transaction.open_table(REVOCATION_ENDS).map_err(unavailable)?;
     transaction.open_table(NOTICES).map_err(unavailable)?;
     transaction.open_table(RECEIPTS).map_err(unavailable)?;
     transaction.open_table(RECEIPT_ENDS).map_err(unavailable)?;
@@ -83,6 +84,8 @@ pub(super) fn upgrade(transaction: &WriteTransaction, found: u32) -> Result<(), 
         };
         make_defaults(transaction, made.map_or(UnixTime::from_seconds(0), |project| project.created_at))?;
         index::build(transaction)?;
+        usage::sum_up(transaction)?;
+        revocations::sort(transaction)?;
         begin_issuances(transaction)?;
     }
     let mut meta = transaction.open_table(META).map_err(unavailable)?;

@@ -38,6 +38,8 @@ pub(super) const PROJECTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefin
 pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
 /// By kind and name; the value is the moment until which it matters.
 pub(super) const REVOCATIONS: TableDefinition<'_, (&str, &str), i64> = TableDefinition::new("revocations");
+/// By the moment until which a revocation matters, its kind and name ([`super::revocations`]).
+pub(super) const REVOCATION_ENDS: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("revocation_ends");
 /// By sequence number, from 1; the exact bytes that were sealed.
 pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
 
@@ -61,7 +63,7 @@ pub(super) const LAST_SEGMENT: &str = "last_segment";
 pub(super) const CLEAN_STOP: &str = "clean_stop";
 /// In [`META`]: the revision of the key records.
 pub(super) const KEYS_REVISION: &str = "keys_revision";
-/// In [`META`]: what cursors are signed with.
+/// In [`META`]: what cursors are sealed with.
 pub(super) const CURSOR_SECRET: &str = "cursor_secret";
 
 /// In [`META`]: there once the first start is over.

@@ -96,6 +96,27 @@ fn note(transaction: &WriteTransaction, usage: &ClientUsage) -> Result<(), Store
     Ok(())
 }
 
+/// Makes the last use of each client of those of its secrets, for a store from before it was kept.
+pub(super) fn sum_up(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let clients = transaction.open_table(CLIENTS).map_err(unavailable)?;
+    let secret_uses = transaction.open_table(SECRET_USES).map_err(unavailable)?;
+    let mut table = transaction.open_table(CLIENT_USES).map_err(unavailable)?;
+    for entry in clients.iter().map_err(unavailable)? {
+        let (id, bytes) = entry.map_err(unavailable)?;
+        let mut uses = ClientUses::default();
+        for secret in decode::<Secrets>("a client", bytes.value())?.secrets {
+            if let Some(bytes) = secret_uses.get(secret.id.as_str()).map_err(unavailable)? {
+                let used: Option<SecretUse> = readable("the use of a secret", bytes.value());
+                uses.used_at = uses.used_at.max(used.map(|used| used.at));
+            }
+        }
+        if uses.used_at.is_some() {
+            table.insert(id.value(), encode(&uses)?.as_slice()).map_err(unavailable)?;
+        }
+    }
+    Ok(())
+}
+
 #[async_trait::async_trait]
 impl UsageStore for RedbStore {
     async fn secret_uses(&self, secrets: Vec<String>) -> Result<HashMap<String, SecretUse>, StoreError> {
