@@ -235,7 +235,7 @@ async fn what_is_not_described_is_not_there() {
     let app = TestApp::start().await;
     let paths: BTreeSet<_> = TABLE.iter().map(|(_, path, ..)| *path).collect();
     for path in paths {
-        let full = path.replace('{', "").replace('}', "");
+        let full = path.replace(['{', '}'], "");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"] {
             if TABLE.iter().any(|(m, p, ..)| *m == method && *p == path) {
                 continue;

@@ -207,7 +207,7 @@ async fn a_webhook_is_configured_with_a_secret_that_is_one() {
         config.webhook.url = Some(url.to_owned());
         config.webhook.secret = secret.map(|secret| Sensitive::from(secret.to_owned()));
         let error = mintage::server::Server::start(&config, mintage::server::Parts::default(), false).await;
-        let error = error.err().expect("it is refused").to_string();
+        let error = error.expect_err("it is refused").to_string();
         assert!(error.contains("webhook."), "{error}");
         if let Some(secret) = secret {
             assert!(!error.contains(secret), "{error}");
