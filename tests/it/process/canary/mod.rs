@@ -1,5 +1,5 @@
-//! Secrets that are made in every way there is, used and misused, and then looked for wherever anything is kept, shown or
-//! logged.
+//! Secrets that are made in every way there is, used and misused, and then looked for wherever anything is kept, shown
+//! or logged.
 
 mod needles;
 mod search;
