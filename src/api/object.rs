@@ -1,5 +1,5 @@
-//! Members that are objects. serde takes an array for a struct, too, member by member: nobody means that, and nothing says
-//! in which order they come.
+//! Members that are objects. serde takes an array for a struct, too, member by member: nobody means that, and nothing
+//! says in which order they come.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -93,13 +93,29 @@ parameters! {
     ];
     /// When something counts as ending or unused.
     ReviewSpans = vec![
-        in_query("expiring_within", seconds(), "How long before its end a secret is about to end, in seconds; what its project says if left out."),
-        in_query("unused_for", seconds(), "How long a client or scope is not used before that is worth a look, in seconds."),
-        in_query("never_used_for", seconds(), "How long a client is there before its never having been used is, in seconds."),
+        in_query(
+            "expiring_within",
+            seconds(),
+            "How long before its end a secret is about to end, in seconds; what its project says if left out.",
+        ),
+        in_query(
+            "unused_for",
+            seconds(),
+            "How long a client or scope is not used before that is worth a look, in seconds.",
+        ),
+        in_query(
+            "never_used_for",
+            seconds(),
+            "How long a client is there before its never having been used is, in seconds.",
+        ),
     ];
     /// What of the audit log.
     AuditFilters = vec![
-        in_query("kind", text().enum_values(Some(AuditKind::ALL.map(AuditKind::as_str))), "The part; changes if left out."),
+        in_query(
+            "kind",
+            text().enum_values(Some(AuditKind::ALL.map(AuditKind::as_str))),
+            "The part; changes if left out.",
+        ),
         in_query("actor", text(), "By this actor: `admin:1000`, `client:c_…`, `system`."),
         in_query("action", text(), "This action."),
         in_query("target", text(), "About this target."),
