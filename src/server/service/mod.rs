@@ -17,6 +17,7 @@ mod entries;
 mod explain;
 mod feed;
 mod figures;
+mod held;
 mod introspect;
 mod issue;
 mod keys;

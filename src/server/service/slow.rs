@@ -23,6 +23,7 @@ use crate::server::error::Error;
 use crate::server::model::{Change, Client, KeptHash, Origin, SecretRecord};
 use crate::server::store::StoreError;
 
+use super::held::Held;
 use super::{Caller, Service};
 
 /// The most checks that are under way or wait.
@@ -33,12 +34,6 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 const GUESS: u64 = 200;
 /// The most of that: a machine that stands still for a moment is not slow for ever.
 const MAX_PACE: u64 = 500;
-/// The longest that failures are held on account of slow checks.
-const MAX_HELD: Duration = Duration::from_secs(10);
-/// How long it takes until of the waiting that was found half is taken for granted.
-const HALVED_AFTER: Duration = Duration::from_secs(30);
-/// Failures are held for a multiple of this, so that one check more or less moves nothing.
-const STEP: Duration = Duration::from_millis(25);
 /// The most secrets that are remembered to be right.
 const REMEMBERED: u64 = 100_000;
 /// The most better hashes that wait to be written. One that finds no room is made again after the next start.
@@ -78,40 +73,6 @@ struct Better {
     before: SlowHash,
     after: SlowHash,
     secret: SecretHash,
-}
-
-/// How long failures are held, by what checks were found to take.
-#[derive(Debug)]
-struct Held {
-    /// The checks of one request by themselves. It grows at once, and shrinks by a little with each check, never with time:
-    /// a quiet hour must not make the next check stand out.
-    alone: Duration,
-    /// The same with their waiting for other checks, when that was found. It passes with the rush.
-    in_line: (Duration, Stopwatch),
-}
-
-impl Held {
-    fn new() -> Self {
-        Self { alone: Duration::ZERO, in_line: (Duration::ZERO, Stopwatch::start()) }
-    }
-
-    /// The checks of one request took `alone` by themselves, and `all` with their waiting for others.
-    fn note(&mut self, alone: Duration, all: Duration) {
-        self.alone = alone.max(self.alone - self.alone.saturating_sub(alone) / 64);
-        if all >= self.waited() {
-            self.in_line = (all, Stopwatch::start());
-        }
-    }
-
-    fn waited(&self) -> Duration {
-        let (found, since) = &self.in_line;
-        found.mul_f32(0.5_f32.powf(since.elapsed().as_secs_f32() / HALVED_AFTER.as_secs_f32()))
-    }
-
-    fn span(&self) -> Duration {
-        let needed = micros(self.alone.max(self.waited()).mul_f32(1.25).min(MAX_HELD));
-        Duration::from_micros(needed.div_ceil(micros(STEP)) * micros(STEP))
-    }
 }
 
 /// A place in the line. It is given up when the check is over, or when nobody waits for it any more.
