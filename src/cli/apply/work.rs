@@ -202,7 +202,7 @@ async fn change(admin: &Admin, step: &mut Step, changes: &[Change]) -> Result<()
 
 async fn make_client(admin: &Admin, step: &Step, place: Option<Place>, done: &mut Done) -> Result<(), Failure> {
     let mut client: Client = made(admin, &step.wanted.body()?).await?;
-    let kept = match place {
+    match place {
         Some(Place::File(saving, path)) => match saving.finish(&client) {
             Ok(()) => {
                 done.saved = Some(path);
@@ -218,6 +218,5 @@ async fn make_client(admin: &Admin, step: &Step, place: Option<Place>, done: &mu
             done.client_secret = client.client_secret.take();
             Ok(())
         }
-    };
-    kept
+    }
 }
