@@ -117,7 +117,8 @@ impl KnownKeys {
             let is_vouched_for = |(key, words): &(ParsedJwk, Option<&Value>)| {
                 let words = words.and_then(Value::as_object).into_iter().flat_map(|words| words.values());
                 words.filter_map(Value::as_str).any(|word| {
-                    verified(&keys, word, ENDORSEMENT_TYPE).is_ok_and(|says| says["kid"].as_str() == key.kid.as_deref())
+                    verified(&keys, word, ENDORSEMENT_TYPE)
+                        .is_ok_and(|says| says.get("kid").and_then(Value::as_str) == key.kid.as_deref())
                 })
             };
             let (more, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(is_vouched_for);
