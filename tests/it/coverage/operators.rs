@@ -68,6 +68,7 @@ async fn an_organizations_owner() {
     let asking = Asking::of(&app, &owner).await;
 
     asking.may("POST", "projects", json!({"id": "new"})).await;
+    asking.may("GET", "audit/head", Value::Null).await;
     asking.may("PATCH", &format!("clients/{}", till.id), json!({"name": "n"})).await;
     let made = asking.may("POST", "clients", json!({"name": "n", "project": "till", "roles": ["ORG_OWNER"]})).await;
     assert_eq!((&made["organization"], &made["project"]), (&json!("acme"), &json!("till")));
