@@ -18,9 +18,7 @@ use super::Service;
 use super::catalog::CatalogSnapshot;
 
 /// What concerns the instance is granted over the admin socket alone.
-const INSTANCE: [&str; 3] = ["mintage:keys:read", "mintage:keys:write", ORGANIZATIONS_WRITE];
-const ORGANIZATIONS_READ: &str = "mintage:organizations:read";
-const ORGANIZATIONS_WRITE: &str = "mintage:organizations:write";
+const INSTANCE: [&str; 3] = ["mintage:keys:read", "mintage:keys:write", "mintage:organizations:write"];
 
 /// Scopes of Mintage's own, and how far each reaches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,12 +125,6 @@ impl Caller {
         match &self.authority {
             Authority::Everything => Reach::Instance,
             Authority::Client { needed, .. } if INSTANCE.contains(&needed.as_str()) => Reach::Instance,
-            // Whoever may change all organizations may look at them.
-            Authority::Client { grants, needed, .. }
-                if needed.as_str() == ORGANIZATIONS_READ && grants.0.contains_key(ORGANIZATIONS_WRITE) =>
-            {
-                Reach::Instance
-            }
             Authority::Client { grants, needed, .. } => match grants.0.get(needed) {
                 Some(Level::Organization) => Reach::Organization,
                 _ => Reach::Project,

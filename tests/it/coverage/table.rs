@@ -117,8 +117,7 @@ pub const TABLE: &[Row] = &[
     ("GET", "/api/v1/review", "", Operators(200, 200)),
     ("GET", "/api/v1/audit", "", Operators(200, 200)),
     // A signature over the end of the chain, which says nothing of what is in it.
-    // It says how much the whole instance does: the scope has to reach an organization, as a role's does.
-    ("GET", "/api/v1/audit/head", "", Operators(403, 403)),
+    ("GET", "/api/v1/audit/head", "", Operators(200, 200)),
     // Keys concern the instance.
     ("GET", "/api/v1/keys", "", Operators(200, 200)),
     ("POST", "/api/v1/keys/rotate", "{}", Operators(200, 200)),

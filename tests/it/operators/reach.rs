@@ -174,8 +174,6 @@ async fn keys_and_organizations_are_the_instances() {
     let instance = operator(&app, "acme", "red", &all, &[]).await;
     assert_eq!(call(&app, &instance, "POST", "organizations", json!({"id": "new"})).await.0, 201);
     assert_eq!(call(&app, &instance, "PATCH", "organizations/other", json!({"name": "O"})).await.0, 200);
-    let (_, page) = call(&app, &instance, "GET", "organizations", Value::Null).await;
-    assert_eq!(page["items"].as_array().unwrap().len(), 4, "all: {page}");
     // Who holds them does not give them away.
     for scope in ["mintage:keys:read", "mintage:organizations:write"] {
         let (status, problem) = call(&app, &instance, "POST", "clients", json!({"name": "x", "scopes": [scope]})).await;

@@ -115,7 +115,9 @@ fn write(
                 5..=8 => Change::Rotate(true),
                 9 | 10 => Change::Disable,
                 11 | 12 => Change::Revoke,
-                13 | 14 => Change::Enable,
+                // What is enabled already is no change, and leaves no record.
+                13 | 14 if known.get(&id).is_some_and(|client| client.is_disabled) => Change::Enable,
+                13 | 14 => Change::Disable,
                 _ => Change::Delete,
             };
             (id, change)
