@@ -1,6 +1,6 @@
 //! What organizations, projects and roles have in common: names, policies, and how one is changed.
 
-use crate::api::{SecretPolicy, SecretPolicyPatch};
+use crate::api::{OrganizationPatch, SecretPolicy, SecretPolicyPatch};
 use crate::server::error::{Error, FieldError};
 use crate::server::model::EntityTag;
 use crate::server::store::{CutOff, Entry, StoreError};
@@ -55,8 +55,22 @@ pub(super) fn check_policy(policy: &SecretPolicy, errors: &mut Vec<FieldError>) 
     }
 }
 
+/// Puts what the patch of an organization or a project names in its place (RFC 7396).
+pub(super) fn apply(patch: &OrganizationPatch, name: &mut String, policy: &mut SecretPolicy) -> Result<(), Error> {
+    let mut errors = Vec::new();
+    if let Some(new) = &patch.name {
+        check_name(new, &mut errors);
+        name.clone_from(new);
+    }
+    if let Some(new) = &patch.secret_policy {
+        *policy = patched(policy, new);
+        check_policy(policy, &mut errors);
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Error::InvalidFields(errors)) }
+}
+
 /// A policy as the merge patch makes it (RFC 7396).
-pub(super) fn patched(policy: &SecretPolicy, patch: &Option<SecretPolicyPatch>) -> SecretPolicy {
+fn patched(policy: &SecretPolicy, patch: &Option<SecretPolicyPatch>) -> SecretPolicy {
     let Some(patch) = patch else { return SecretPolicy::default() };
     SecretPolicy {
         max_ttl: patch.max_ttl.unwrap_or(policy.max_ttl),

@@ -10,7 +10,7 @@ use crate::server::model::{DEFAULT, Place, Project};
 use crate::server::store::{Entry, StoreError};
 
 use super::cursor::{JOINT, PageRequest};
-use super::entries::{Tagged, check_id, check_name, check_policy, name_or, patched};
+use super::entries::{Tagged, apply, check_id, check_policy, name_or};
 use super::{Caller, MAX_TRIES, Service};
 
 /// How long before its end a secret is listed as ending, unless a policy says so.
@@ -169,18 +169,7 @@ impl Service {
             let before = self.project_named(organization, id, caller)?;
             caller.check_tag(&before.tag())?;
             let mut after = Project::clone(&before);
-            let mut errors = Vec::new();
-            if let Some(name) = &patch.name {
-                check_name(name, &mut errors);
-                after.name.clone_from(name);
-            }
-            if let Some(policy) = &patch.secret_policy {
-                after.secret_policy = patched(&before.secret_policy, policy);
-                check_policy(&after.secret_policy, &mut errors);
-            }
-            if !errors.is_empty() {
-                return Err(Error::InvalidFields(errors));
-            }
+            apply(patch, &mut after.name, &mut after.secret_policy)?;
             if after == *before {
                 return Ok(Tagged { tag: before.tag(), value: before.shown() });
             }
