@@ -171,9 +171,10 @@ async fn a_projects_operator_learns_nothing_of_other_projects() {
             pages += 1;
             let Some(next) = page["next_cursor"].as_str() else { break };
             let bytes = URL_SAFE_NO_PAD.decode(next).unwrap();
-            for told in ["foreign", "stranger", "own", "red", "acme", "x-"] {
+            // Names long enough that a sealed cursor does not hold them by chance.
+            for told in ["foreign", "stranger", "x-own-", "own-0", "own-1", "own-2", "own-3"] {
                 let is_in = bytes.windows(told.len()).any(|window| window == told.as_bytes());
-                assert!(!is_in && !next.contains(told), "{filter}: {told}");
+                assert!(!is_in, "{filter}: {told}");
             }
             // The same place has the same cursor, and nobody else opens it.
             assert_eq!(call(&app, &token, "GET", &path, Value::Null).await.1["next_cursor"], next);
