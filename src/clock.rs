@@ -4,7 +4,8 @@
 //! (`Clock`), and how it is written (RFC 3339). Never: sleeping, except through [`Deadline`].
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,9 @@ impl<'de> Deserialize<'de> for Rfc3339 {
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The time now.
     fn now(&self) -> UnixTime;
+
+    /// How long it is since some moment that is always the same one: the clock that nobody sets back.
+    fn elapsed(&self) -> Duration;
 }
 
 /// The clock of the machine.
@@ -90,28 +94,42 @@ impl Clock for SystemClock {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
     }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    fn elapsed(&self) -> Duration {
+        static BEGIN: OnceLock<std::time::Instant> = OnceLock::new();
+        BEGIN.get_or_init(std::time::Instant::now).elapsed()
+    }
 }
 
 /// A clock that stands still until it is moved, for tests.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    start: UnixTime,
+    /// In nanoseconds.
+    elapsed: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that stands at `start`.
     #[must_use]
     pub const fn new(start: UnixTime) -> Self {
-        Self(AtomicI64::new(start.0))
+        Self { start, elapsed: AtomicU64::new(0) }
     }
 
-    /// Moves the clock on by whole seconds of `span`.
+    /// Moves the clock on by `span`.
     pub fn advance(&self, span: Duration) {
-        self.0.fetch_add(i64::try_from(span.as_secs()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.elapsed.fetch_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> UnixTime {
-        UnixTime(self.0.load(Ordering::SeqCst))
+        self.start.plus(self.elapsed())
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.elapsed.load(Ordering::SeqCst))
     }
 }
 

@@ -16,6 +16,8 @@ pub mod clock;
 pub mod crypto;
 pub mod id;
 pub mod jose;
+#[cfg(feature = "resource")]
+pub mod limit;
 pub mod oauth;
 pub mod problem;
 pub mod reason;

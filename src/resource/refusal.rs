@@ -4,6 +4,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AU
 use http::{Response, StatusCode};
 
 use crate::id::RequestId;
+use crate::limit::headers::insert_exceeded;
+use crate::limit::{Exceeded, InsufficientBalance, QuotaExceeded};
 use crate::oauth::challenge;
 use crate::problem::{self, Problem};
 use crate::reason::Reason;
@@ -44,6 +46,12 @@ pub enum Refusal {
         /// The path.
         path: String,
     },
+    /// A limit on requests was reached.
+    RateLimited(Exceeded),
+    /// What was granted is used up.
+    QuotaExceeded(Box<QuotaExceeded>),
+    /// The balance does not cover the request.
+    InsufficientBalance(InsufficientBalance),
     /// A good token from an address that is not allowed.
     IpNotAllowed {
         /// The address; none where the server does not know it.
@@ -74,6 +82,9 @@ impl Refusal {
             Self::NoRule { .. } => Reason::NoRuleMatches,
             Self::InsufficientScope { .. } => Reason::InsufficientScope,
             Self::IpNotAllowed { .. } => Reason::IpNotAllowed,
+            Self::RateLimited(_) => Reason::RateLimited,
+            Self::QuotaExceeded(_) => Reason::QuotaExceeded,
+            Self::InsufficientBalance(_) => Reason::InsufficientBalance,
         }
     }
 
@@ -86,6 +97,9 @@ impl Refusal {
                 found.as_deref().unwrap_or("none")
             ),
             Self::NoRule { method, path } => format!("the guard has no rule for {method} {path}"),
+            Self::RateLimited(exceeded) => exceeded.detail(),
+            Self::QuotaExceeded(exceeded) => exceeded.detail(),
+            Self::InsufficientBalance(short) => short.detail(),
             Self::NoCredentials => "send an access token: Authorization: Bearer TOKEN".to_owned(),
             Self::Malformed(detail) => detail.clone(),
             Self::Token(error) => error.to_string(),
@@ -118,7 +132,12 @@ impl Refusal {
             Self::Token(TokenError::Undecidable(_)) => None,
             Self::Token(error) => Some(challenge::bearer_invalid_token(&error.to_string())),
             Self::InsufficientScope { needed, .. } => Some(challenge::bearer_insufficient_scope(needed)),
-            Self::IpNotAllowed { .. } | Self::WrongEnvironment { .. } | Self::NoRule { .. } => None,
+            Self::IpNotAllowed { .. }
+            | Self::WrongEnvironment { .. }
+            | Self::NoRule { .. }
+            | Self::RateLimited(_)
+            | Self::QuotaExceeded(_)
+            | Self::InsufficientBalance(_) => None,
         }
     }
 
@@ -145,6 +164,9 @@ impl Refusal {
             Self::WrongEnvironment { needed, found } => {
                 problem = problem.with("environment", needed.clone()).with("token_environment", found.clone());
             }
+            Self::RateLimited(exceeded) => problem = problem.with_exceeded(exceeded),
+            Self::QuotaExceeded(exceeded) => problem = problem.with_quota(exceeded),
+            Self::InsufficientBalance(short) => problem = problem.with_balance(short),
             Self::NoCredentials | Self::Malformed(_) | Self::Token(_) | Self::NoRule { .. } => {}
         }
         let mut response = Response::new(B::from(problem.to_json()));
@@ -152,8 +174,12 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(self, Self::Token(TokenError::Undecidable(_))) {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        match &self {
+            Self::Token(TokenError::Undecidable(_)) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::RateLimited(exceeded) => insert_exceeded(headers, exceeded),
+            _ => {}
         }
         if let Some(value) = self.challenge(resource_metadata).and_then(|c| HeaderValue::try_from(c).ok()) {
             headers.insert(WWW_AUTHENTICATE, value);
@@ -164,13 +190,29 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use serde_json::Value;
+
+    use crate::limit::{
+        Allowance, Class, Exceeded, InsufficientBalance, Moment, Period, QuotaExceeded, Rate, Shadow, Whose,
+    };
 
     use super::{Refusal, RequestId, TokenError};
     use crate::clock::UnixTime;
     use crate::crypto::entropy::SystemEntropy;
     use crate::scope::ScopeSet;
     use crate::source_ip::{DecidedFrom, SourceAddress};
+
+    fn exceeded() -> Exceeded {
+        let allowance = Arc::new(Allowance::default());
+        let moment = Moment { elapsed: Duration::from_secs(5), now: UnixTime::from_seconds(1000) };
+        let rate = Rate { per_day: 1, ..Rate::UNLIMITED };
+        let take = || allowance.take(&rate, Shadow::default(), moment, Whose::Credential(Class::Write));
+        take().unwrap();
+        take().unwrap_err()
+    }
 
     /// One of each variant. The match fails to compile when one is added, as a reminder to add it here too.
     fn every_refusal() -> Vec<Refusal> {
@@ -190,6 +232,17 @@ mod tests {
             Refusal::NoRule { method: "GET".to_owned(), path: "/\"x\"".to_owned() },
             Refusal::IpNotAllowed { source: Some(source), allowlist: "token" },
             Refusal::IpNotAllowed { source: None, allowlist: "route" },
+            Refusal::RateLimited(exceeded()),
+            Refusal::QuotaExceeded(Box::new(QuotaExceeded {
+                whose: "project",
+                what: "requests",
+                period: Period::Total,
+                quota: 10,
+                used: 8,
+                cost: 3,
+                resets_at: None,
+            })),
+            Refusal::InsufficientBalance(InsufficientBalance { whose: "client", balance: 0, cost: 1 }),
         ];
         for refusal in &all {
             match refusal {
@@ -201,6 +254,9 @@ mod tests {
                 | Refusal::InsufficientScope { .. }
                 | Refusal::WrongEnvironment { .. }
                 | Refusal::NoRule { .. }
+                | Refusal::RateLimited(_)
+                | Refusal::QuotaExceeded(_)
+                | Refusal::InsufficientBalance(_)
                 | Refusal::IpNotAllowed { .. } => {}
             }
         }

@@ -5,6 +5,7 @@
 
 use crate::api::Level;
 use crate::id::ClientId;
+use crate::limit::{Exceeded, InsufficientBalance, QuotaExceeded};
 use crate::reason::Reason;
 use crate::scope::Scope;
 use crate::source_ip::SourceAddress;
@@ -89,6 +90,21 @@ pub enum Error {
     InvalidTarget(String),
     /// A good credential from an address off its allowlist.
     AddressNotAllowed(SourceAddress),
+    /// A limit on requests was reached.
+    RateLimited(Exceeded),
+    /// What was granted is used up.
+    QuotaExceeded(Box<QuotaExceeded>),
+    /// The balance does not cover it.
+    InsufficientBalance(InsufficientBalance),
+    /// What a project or an organization demands of its credentials is not met.
+    PolicyViolated {
+        /// The policy, by the name that it is set by.
+        policy: &'static str,
+        /// What it demands, and what would do.
+        detail: String,
+    },
+    /// The token that was to be exchanged is not good.
+    BadSubjectToken(String),
     /// The token of somebody else, or out of reach.
     NotTheirToken,
     /// As many tokens of this client are revoked one by one as can be.
@@ -148,6 +164,11 @@ impl Error {
             Self::InvalidScope(_) => Reason::InvalidScope,
             Self::InvalidTarget(_) => Reason::InvalidTarget,
             Self::AddressNotAllowed(_) => Reason::IpNotAllowed,
+            Self::RateLimited(_) => Reason::RateLimited,
+            Self::QuotaExceeded(_) => Reason::QuotaExceeded,
+            Self::InsufficientBalance(_) => Reason::InsufficientBalance,
+            Self::PolicyViolated { .. } => Reason::PolicyViolated,
+            Self::BadSubjectToken(_) => Reason::InvalidSubjectToken,
             Self::NotTheirToken => Reason::UnauthorizedClient,
             Self::TooManyRevoked { .. } => Reason::TooManyRevoked,
             Self::ScopeLost(_) => Reason::InsufficientScope,
@@ -172,7 +193,12 @@ impl Error {
             Self::Malformed(detail)
             | Self::InvalidScope(detail)
             | Self::InvalidTarget(detail)
+            | Self::BadSubjectToken(detail)
             | Self::Conflict(detail) => detail.clone(),
+            Self::RateLimited(exceeded) => exceeded.detail(),
+            Self::QuotaExceeded(exceeded) => exceeded.detail(),
+            Self::InsufficientBalance(short) => short.detail(),
+            Self::PolicyViolated { policy, detail } => format!("the policy {policy} of the project: {detail}"),
             Self::Unauthenticated(_) => {
                 "client authentication failed; the operator finds why in the log, under the request_id".to_owned()
             }
@@ -250,6 +276,12 @@ impl From<KeyRingError> for Error {
             KeyRingError::NoNext => Self::Conflict(error.to_string()),
             KeyRingError::File(error) => Self::Unavailable(error.to_string()),
         }
+    }
+}
+
+impl From<Exceeded> for Error {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::RateLimited(exceeded)
     }
 }
 

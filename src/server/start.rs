@@ -17,7 +17,7 @@ use super::config::{Audit, Config};
 use super::guards::Guards;
 use super::http::{self, AdminSocket, App};
 use super::keys::{KeyRing, KeyRingError, Settings as KeySettings};
-use super::service::{LEEWAY, Quickstart, Retention, ReviewSettings, Service, Settings};
+use super::service::{LEEWAY, LimitSettings, Quickstart, Retention, ReviewSettings, Service, Settings};
 use super::store::redb::{OpenError, RedbStore};
 use super::store::{Store, StoreError};
 use super::webhook::Reviewer;
@@ -141,6 +141,12 @@ impl Server {
             retention: Retention {
                 changes: Audit::kept(config.audit.retention),
                 issuances: Audit::kept(config.audit.issuances_retention),
+            },
+            limits: LimitSettings {
+                token: config.limits.at_token(),
+                read: config.limits.on_reads(),
+                write: config.limits.on_writes(),
+                failed_auth: config.limits.on_failures(),
             },
         };
         let randomness = Arc::clone(&entropy);

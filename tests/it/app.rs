@@ -8,12 +8,12 @@ use mintage::clock::{Clock, ManualClock, SystemClock, UnixTime};
 use mintage::crypto::entropy::SystemEntropy;
 use mintage::id::RequestId;
 use mintage::jose::CompactJws;
-use mintage::server::config::Config;
+use mintage::server::config::{Config, RateKeys};
 use mintage::server::guards::Guards;
 use mintage::server::http::{App, public_routes, serve_tcp};
 use mintage::server::keys::{KeyRing, Settings as KeySettings};
 use mintage::server::model::{Actor, Origin, Retention};
-use mintage::server::service::{Caller, LEEWAY, ReviewSettings, Service, Settings};
+use mintage::server::service::{Caller, LEEWAY, LimitSettings, ReviewSettings, Service, Settings};
 use mintage::server::store::Store;
 use mintage::server::store::redb::RedbStore;
 use mintage::server::{Parts, Running, Server};
@@ -57,6 +57,11 @@ impl TestApp {
         config.store.url = format!("redb:{}", dir.path().join("data/mintage.redb").display());
         config.keys.dir = dir.path().join("keys");
         config.admin.socket = dir.path().join("data/admin.sock");
+        // Its clock stands still, so that nothing comes back; tests of limits set their own.
+        config.limits.token = RateKeys::unlimited();
+        config.limits.routes.read = RateKeys::unlimited();
+        config.limits.routes.write = RateKeys::unlimited();
+        config.limits.failed_auth.per_minute = 0;
         Builder { config, dir }
     }
 
@@ -201,6 +206,7 @@ impl Builder {
             most_waiting: 1000,
             retention: Retention::default(),
             review: ReviewSettings::default(),
+            limits: LimitSettings::default(),
         };
         let (time, entropy) = (Arc::clone(&clock) as _, Arc::new(SystemEntropy::new()) as _);
         let service = Arc::new(Service::load(settings, time, entropy, store, keys).await.unwrap());

@@ -254,16 +254,17 @@ fn errors_page() -> String {
          JSON, elsewhere RFC 9457 problems; both have `reason` and `request_id`, under which the operator finds the request in\n\
          the service's log (stderr). The `type` of a problem resolves: the service answers `/errors/REASON` with the entry\n\
          below.\n\n\
-         | reason | status | RFC code | what it means | what to do |\n|---|---|---|---|---|\n",
+         | reason | status | RFC code | what it means | what to do | try the same again |\n|---|---|---|---|---|---|\n",
     );
     for reason in Reason::ALL {
         page.push_str(&format!(
-            "| `{}` | {} | {} | {} | {} |\n",
+            "| `{}` | {} | {} | {} | {} | {} |\n",
             reason.as_str(),
             reason.status().as_u16(),
             reason.rfc_code().map_or_else(|| "none".to_owned(), |code| format!("`{code}`")),
             reason.title(),
-            reason.action()
+            reason.action(),
+            reason.retry().as_str()
         ));
     }
     page.push_str(

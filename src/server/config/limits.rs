@@ -1,12 +1,8 @@
 //! `limits.*`
-//!
-//! Rate limits are not kept by this version. Their keys take 0 alone, which is to have none, so that nobody believes in
-//! a limit that is not there.
-
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limit::{Limit, Limited, Rate};
 use crate::source_ip::Allowlist;
 
 use super::{Span, load};
@@ -16,7 +12,7 @@ use super::{Span, load};
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Per client, at the token endpoint.
-    pub token: Rate,
+    pub token: RateKeys,
     /// Per credential, on guarded routes.
     pub routes: Routes,
     /// Failed client authentications, per source address.
@@ -29,7 +25,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            token: Rate::default(),
+            token: RateKeys::default(),
             routes: Routes::default(),
             failed_auth: FailedAuth::default(),
             // The machine itself. Neither is ever refused as a CIDR.
@@ -43,77 +39,129 @@ impl Default for Limits {
 #[serde(deny_unknown_fields, default)]
 pub struct Routes {
     /// Routes that read.
-    pub read: Rate,
+    pub read: RateKeys,
     /// Routes that write.
-    pub write: Rate,
+    pub write: RateKeys,
 }
 
-/// How much of something there may be.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// How many requests there may be; 0 is unlimited.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Rate {
+pub struct RateKeys {
     /// In a minute.
-    pub per_minute: Unlimited,
-    /// At a stretch.
-    pub burst: Unlimited,
-    /// In a day.
-    pub per_day: Unlimited,
-    /// At once.
-    pub concurrent: Unlimited,
+    pub per_minute: u32,
+    /// At a stretch; as many as in a minute if left out.
+    pub burst: Option<u32>,
+    /// Within any 24 hours.
+    pub per_day: u32,
+    /// At once; if left out, 50 on routes, and as many as one likes at the token endpoint.
+    pub concurrent: Option<u32>,
+    /// Which of these only count what they would refuse.
+    pub shadow: Vec<Limit>,
+}
+
+impl Default for RateKeys {
+    fn default() -> Self {
+        Self { per_minute: 1000, burst: None, per_day: 100_000, concurrent: None, shadow: Vec::new() }
+    }
+}
+
+impl RateKeys {
+    /// No limits.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self { per_minute: 0, burst: None, per_day: 0, concurrent: Some(0), shadow: Vec::new() }
+    }
+
+    fn limited(&self, concurrent: u32) -> Limited {
+        let rate = Rate {
+            per_minute: self.per_minute,
+            burst: self.burst.unwrap_or(self.per_minute),
+            per_day: self.per_day,
+            concurrent: self.concurrent.unwrap_or(concurrent),
+        };
+        Limited { rate, shadow: self.shadow.iter().copied().collect() }
+    }
 }
 
 /// `limits.failed_auth.*`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FailedAuth {
-    /// In a minute.
-    pub per_minute: Unlimited,
+    /// In a minute, and at a stretch; 0 is unlimited.
+    pub per_minute: u32,
     /// A failed authentication is answered no sooner than this after it arrived.
     pub delay: Span,
+    /// Whether it only counts what it would refuse: `["per_minute"]`.
+    pub shadow: Vec<Limit>,
 }
 
 impl Default for FailedAuth {
     fn default() -> Self {
-        Self { per_minute: Unlimited, delay: Span::from_millis(50) }
+        Self { per_minute: 60, delay: Span::from_millis(50), shadow: Vec::new() }
     }
 }
 
-/// 0: no limit. There is no other value yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unlimited;
+/// Requests at once on guarded routes.
+const CONCURRENT: u32 = 50;
 
-impl Serialize for Unlimited {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(0)
+impl Limits {
+    /// At the token endpoint.
+    #[must_use]
+    pub fn at_token(&self) -> Limited {
+        self.token.limited(0)
     }
-}
 
-impl<'de> Deserialize<'de> for Unlimited {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Zero;
-        impl serde::de::Visitor<'_> for Zero {
-            type Value = Unlimited;
+    /// On routes that read.
+    #[must_use]
+    pub fn on_reads(&self) -> Limited {
+        self.routes.read.limited(CONCURRENT)
+    }
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("0 (unlimited): this version keeps no rate limits")
-            }
+    /// On routes that write.
+    #[must_use]
+    pub fn on_writes(&self) -> Limited {
+        self.routes.write.limited(CONCURRENT)
+    }
 
-            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Unlimited, E> {
-                if value == 0 {
-                    Ok(Unlimited)
-                } else {
-                    Err(E::invalid_value(serde::de::Unexpected::Signed(value), &self))
-                }
-            }
+    /// For failed authentications.
+    #[must_use]
+    pub fn on_failures(&self) -> Limited {
+        let (per_minute, burst) = (self.failed_auth.per_minute, self.failed_auth.per_minute);
+        let rate = Rate { per_minute, burst, ..Rate::UNLIMITED };
+        Limited { rate, shadow: self.failed_auth.shadow.iter().copied().collect() }
+    }
 
-            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Unlimited, E> {
-                if value == 0 {
-                    Ok(Unlimited)
-                } else {
-                    Err(E::invalid_value(serde::de::Unexpected::Unsigned(value), &self))
-                }
-            }
+    /// What has to hold between its keys.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for (key, limited) in [
+            ("limits.token", self.at_token()),
+            ("limits.routes.read", self.on_reads()),
+            ("limits.routes.write", self.on_writes()),
+            ("limits.failed_auth", self.on_failures()),
+        ] {
+            limited.rate.checked().map_err(|error| format!("{key}: {error}"))?;
         }
-        deserializer.deserialize_u64(Zero)
+        if self.failed_auth.delay > Span::from_secs(10) {
+            return Err("limits.failed_auth.delay: at most \"10s\"; longer ones hold connections open".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The same, with what is left out said.
+    pub(super) fn said(&self) -> Self {
+        let said = |keys: &RateKeys, limited: Limited| RateKeys {
+            burst: Some(limited.rate.burst),
+            concurrent: Some(limited.rate.concurrent),
+            ..keys.clone()
+        };
+        Self {
+            token: said(&self.token, self.at_token()),
+            routes: Routes {
+                read: said(&self.routes.read, self.on_reads()),
+                write: said(&self.routes.write, self.on_writes()),
+            },
+            ..self.clone()
+        }
     }
 }

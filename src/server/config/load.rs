@@ -192,9 +192,7 @@ fn check(config: &Config) -> Result<(), String> {
         return Err(format!("token.ttl: {} is more than token.ttl_max, {}", config.token.ttl, config.token.ttl_max));
     }
     config.audit.check()?;
-    if config.limits.failed_auth.delay > super::Span::from_secs(10) {
-        return Err("limits.failed_auth.delay: at most \"10s\"; longer ones hold connections open".to_owned());
-    }
+    config.limits.check()?;
     tracing_subscriber::EnvFilter::try_new(&config.telemetry.log).map(drop).map_err(|error| {
         format!("telemetry.log: not a log filter, such as \"info\" or \"mintage=debug,warn\": {error}")
     })

@@ -19,7 +19,7 @@ use crate::source_ip::{Allowlist, ClientIpHeader};
 
 pub use audit::Audit;
 pub use guard::{Guard, RequestFrom, Rule};
-pub use limits::{FailedAuth, Limits};
+pub use limits::{FailedAuth, Limits, RateKeys};
 pub use load::{ConfigError, Overrides, describe, load};
 pub use review::{Review, Sensitive, Webhook};
 pub use span::Span;
@@ -230,6 +230,7 @@ impl Config {
         let mut shown = self.clone();
         shown.issuer = Some(self.issuer_at(self.listen));
         shown.store.url = redact_userinfo(&self.store.url);
+        shown.limits = self.limits.said();
         let mut out = String::new();
         flatten("", &serde_json::to_value(&shown).unwrap_or_default(), &mut out);
         for guard in &shown.guard {
@@ -244,6 +245,7 @@ impl Config {
         let mut shown = self.clone();
         shown.issuer = Some(self.issuer_at(self.listen));
         shown.store.url = redact_userinfo(&self.store.url);
+        shown.limits = self.limits.said();
         serde_json::to_value(shown).unwrap_or_default()
     }
 }

@@ -1,16 +1,21 @@
 //! What stands before operators' routes: on the public listener a guard that asks for the route's scope, on the admin
 //! socket nothing, since the file's mode is the guard.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
-use crate::resource::RequireScopes;
+use crate::limit::Class;
+use crate::limit::headers::insert_standing;
+use crate::resource::{AccessToken, Refused, RequireScopes};
 use crate::scope::{Scope, ScopeSet};
+use crate::server::error::Error;
+use crate::source_ip::SourceAddress;
 
 use super::operator::Needed;
+use super::render::Fault;
 use super::{App, idempotency};
 
 /// The listener that routes are made for.
@@ -28,7 +33,29 @@ pub(super) fn guarded(app: &App, route: MethodRouter<App>, scope: Option<&str>) 
         // What cannot be named cannot be held.
         Some(Err(_)) => RequireScopes::Any(ScopeSet::default()),
     };
-    route.route_layer(app.guard.clone().scopes(scopes).layer())
+    let limited = route.route_layer(from_fn_with_state(app.clone(), within_limits));
+    limited.route_layer(app.guard.clone().scopes(scopes).layer())
+}
+
+/// Lets through what the guard has let through, as far as its credential's limits go, and says how these stand.
+async fn within_limits(State(app): State<App>, request: Request, next: Next) -> Response {
+    let Some(token) = request.extensions().get::<AccessToken>().cloned() else {
+        return Fault::new(&app, Error::Internal("a limited route without a guard".to_owned())).into_response();
+    };
+    let source = request.extensions().get::<SourceAddress>().copied();
+    match app.service.admit(&token, Class::of(request.method())).await {
+        Ok(admitted) => {
+            let mut response = next.run(request).await;
+            if let Some(standing) = &admitted.standing {
+                insert_standing(response.headers_mut(), standing);
+            }
+            response
+        }
+        Err(refusal) => {
+            let refused = Refused { refusal, source, client_id: Some(token.client_id().to_owned()) };
+            app.guard.answer(refused, app.service.request_id())
+        }
+    }
 }
 
 /// Runs a request to its end although its caller may hang up: a change that the store has made has to reach what is

@@ -11,6 +11,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::clock::{Deadline, Stopwatch};
+use crate::limit::Whose;
+use crate::limit::headers::insert_standing;
 use crate::oauth::{basic, form};
 use crate::secret::ClientSecret;
 use crate::server::error::{AuthFailure, Error};
@@ -56,17 +58,26 @@ where
         Ok(form) => decide(form).await,
         Err(error) => Err(error.into()),
     };
-    let ClientRefusal { error, client_id } = match decided {
+    let ClientRefusal { error, client_id, standing } = match decided {
         Ok(response) => return response,
         Err(refusal) => refusal,
     };
     let request_id = app.service.request_id();
     app.service.metrics().oauth_request_refused(endpoint, &error);
     app.service.note_refusal_of(&request_id, &error, client_id.as_ref(), source.ok().map(|source| source.ip));
-    if matches!(error, Error::Unauthenticated(_)) {
+    let failed = match &error {
+        Error::Unauthenticated(_) => true,
+        Error::RateLimited(exceeded) => exceeded.whose == Whose::Address,
+        _ => false,
+    };
+    if failed {
         hold(app, arrived).await;
     }
-    oauth_error(&error, request_id)
+    let mut response = oauth_error(&error, request_id);
+    if let Some(standing) = standing {
+        insert_standing(response.headers_mut(), &standing);
+    }
+    response
 }
 
 /// Waits until a failed authentication may be answered: the delay after it arrived, and as much later as a slow check

@@ -34,12 +34,13 @@ pub(super) async fn show(State(app): State<App>, Segment(name): Segment) -> Resp
         return Fault::new(&app, Error::NotFound { what: "reason", name }).into_response();
     };
     let page = format!(
-        "{}\n\nstatus: {}\nerror code (RFC 6749, RFC 6750): {}\n\n{}.\n\nWhat to do: {}\n",
+        "{}\n\nstatus: {}\nerror code (RFC 6749, RFC 6750): {}\n\n{}.\n\nWhat to do: {}\nTry the same again: {}.\n",
         reason.as_str(),
         reason.status().as_u16(),
         reason.rfc_code().unwrap_or("none"),
         reason.title(),
         reason.action(),
+        reason.retry().as_str(),
     );
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], page).into_response()
 }

@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
+use crate::limit::Class;
+use crate::limit::headers::insert_standing;
 use crate::oauth::form;
 use crate::resource::{AccessToken, Guard, Refusal, Refused};
 use crate::scope::ScopeSet;
@@ -41,7 +43,8 @@ pub(super) async fn by_query(State(app): State<App>, request: Request) -> Respon
         // A mistake of whoever wrote the proxy's configuration: never folded, so that it is seen.
         Err(error) => return Fault::new(&app, error).into_response(),
     };
-    let answer = decide(&app, &asked.policy, audiences, request.headers(), peer(&request), Ok);
+    let class = Class::of(request.method());
+    let answer = decide(&app, &asked.policy, audiences, request.headers(), peer(&request), class, Ok).await;
     if asked.for_nginx { folded(answer) } else { answer }
 }
 
@@ -87,7 +90,7 @@ pub(super) async fn by_guard(State(app): State<App>, request: Request) -> Respon
         true => Ok(token),
         false => Err(Refusal::NoRule { method: guarded.method.to_string(), path: guarded.path.clone() }),
     };
-    decide(&app, policy, audiences, request.headers(), peer, rule)
+    decide(&app, policy, audiences, request.headers(), peer, Class::of(&guarded.method), rule).await
 }
 
 fn peer(request: &Request) -> Option<IpAddr> {
@@ -108,22 +111,39 @@ fn pointing_to_metadata(app: &App, guard: Guard, audiences: &[Arc<str>]) -> Guar
     }
 }
 
-fn decide(
+async fn decide(
     app: &App,
     policy: &Policy,
     audiences: Vec<Arc<str>>,
     headers: &HeaderMap,
     peer: Option<IpAddr>,
+    class: Class,
     rule: impl FnOnce(AccessToken) -> Result<AccessToken, Refusal>,
 ) -> Response {
     let guard = policy.guard(&app.guard, &audiences);
     // The query is the proxy's, and has been read.
     let decided = guard.decide(&Uri::from_static("/"), headers, peer).and_then(|(token, source)| {
         let client_id = Some(token.client_id().to_owned());
-        rule(token).map_err(|refusal| Refused { refusal, source, client_id })
+        rule(token).map(|token| (token, source)).map_err(|refusal| Refused { refusal, source, client_id })
     });
-    match decided {
-        Ok(token) => identity(&token),
+    let admitted = match decided {
+        Ok((token, source)) => match app.service.admit(&token, class).await {
+            Ok(admitted) => Ok((token, admitted)),
+            Err(refusal) => {
+                let client_id = Some(token.client_id().to_owned());
+                Err(Refused { refusal, source, client_id })
+            }
+        },
+        Err(refused) => Err(refused),
+    };
+    match admitted {
+        Ok((token, admitted)) => {
+            let mut response = identity(&token);
+            if let Some(standing) = &admitted.standing {
+                insert_standing(response.headers_mut(), standing);
+            }
+            response
+        }
         Err(refused) => {
             let (reason, request_id) = (refused.reason(), app.service.request_id());
             let id = HeaderValue::try_from(request_id.as_str());

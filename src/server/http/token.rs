@@ -6,6 +6,7 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 
 use crate::clock::Stopwatch;
+use crate::limit::headers::insert_standing;
 use crate::oauth::response::TokenResponse;
 use crate::server::error::Error;
 use crate::server::service::{Endpoint, IssueRequest, IssuedToken};
@@ -47,7 +48,7 @@ fn read(mut form: ClientForm) -> Result<IssueRequest, Error> {
 fn token_response(issued: IssuedToken) -> Response {
     // A `TokenResponse`, written out: neither a compact JWS nor scopes (RFC 6749 §3.3) have anything that JSON escapes,
     // and looking each byte over for it would be the dearest part of the answer.
-    let IssuedToken { token, scopes, expires_in, refresh_in } = issued;
+    let IssuedToken { token, scopes, expires_in, refresh_in, standing } = issued;
     let mut body = String::with_capacity(token.len() + scopes.len() + 160);
     body.push_str("{\"access_token\":\"");
     body.push_str(&token);
@@ -66,5 +67,8 @@ fn token_response(issued: IssuedToken) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    if let Some(standing) = standing {
+        insert_standing(headers, &standing);
+    }
     response
 }

@@ -1,9 +1,11 @@
 //! Client authentication (RFC 6749 §2.3).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::ClientStatus;
 use crate::id::ClientId;
+use crate::limit::Standing;
 use crate::secret::{ClientSecret, SecretHash};
 use crate::server::error::{AuthCause, AuthFailure, Error};
 use crate::server::model::{Client, KeptHash, SecretRecord};
@@ -71,18 +73,21 @@ pub struct ClientRefusal {
     pub error: Error,
     /// Who. For the operator.
     pub client_id: Option<ClientId>,
+    /// How they stand with the limit that binds.
+    pub standing: Option<Standing>,
 }
 
 impl From<Error> for ClientRefusal {
     fn from(error: Error) -> Self {
-        Self { error, client_id: None }
+        Self { error, client_id: None, standing: None }
     }
 }
 
 impl Authenticated {
     /// A refusal of what this client asks.
     pub(super) fn refused(&self, error: impl Into<Error>) -> ClientRefusal {
-        ClientRefusal { error: error.into(), client_id: Some(self.client.client_id.clone()) }
+        let client_id = Some(self.client.client_id.clone());
+        ClientRefusal { error: error.into(), client_id, standing: None }
     }
 
     /// The secret that was used.
@@ -102,7 +107,7 @@ impl Service {
         presented: Option<PresentedCredentials>,
         source: SourceAddress,
     ) -> Result<Authenticated, ClientRefusal> {
-        let authenticated = self.authenticate(presented).await?;
+        let authenticated = self.authenticate(presented, source.ip).await?;
         if authenticated.client.ip_allowlist.admits(source.ip) {
             return Ok(authenticated);
         }
@@ -115,10 +120,18 @@ impl Service {
     /// for the logs.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`]; [`Error::Unavailable`] where the store has to be asked and does not answer, and
+    /// [`Error::Unauthenticated`]; [`Error::RateLimited`] where the address has failed too often; [`Error::Unavailable`]
+    /// where the store has to be asked and does not answer, and
     /// where so many slow checks wait that no failure can be told from one of them.
-    pub async fn authenticate(&self, presented: Option<PresentedCredentials>) -> Result<Authenticated, Error> {
-        let presented = presented.ok_or(Error::Unauthenticated(AuthFailure::NO_CREDENTIALS))?;
+    pub async fn authenticate(
+        &self,
+        presented: Option<PresentedCredentials>,
+        address: IpAddr,
+    ) -> Result<Authenticated, Error> {
+        let Some(presented) = presented else {
+            self.count_failure(address)?;
+            return Err(Error::Unauthenticated(AuthFailure::NO_CREDENTIALS));
+        };
         let hash = presented.client_secret.hash();
         let client = match ClientId::parse(&presented.client_id) {
             Ok(id) => self.clients.get(&id).await?,
@@ -127,6 +140,7 @@ impl Service {
         let Some(client) = client else {
             // As much work as for a client that is there.
             let _ = hash.matches(&SecretHash::NONE);
+            self.count_failure(address)?;
             self.slow.has_room()?;
             return Err(Error::Unauthenticated(AuthFailure::UNKNOWN_CLIENT));
         };
@@ -140,8 +154,17 @@ impl Service {
                 matching = Some(index);
             }
         }
+        // A secret that is known to be right costs nothing and is never refused, whoever else fails at this address; a
+        // guess at another one takes from the address before it is looked at.
         let slowly = match matching {
-            None => self.slow.matching(&client, &presented.client_secret, &hash).await,
+            None => {
+                let failure = self.count_failure(address)?;
+                let slowly = self.slow.matching(&client, &presented.client_secret, &hash).await;
+                if !matches!(slowly, Ok(None)) {
+                    failure.put_back();
+                }
+                slowly
+            }
             Some(_) => Ok(matching),
         };
         let found = slowly.as_ref().ok().copied().flatten().and_then(|index| Some((index, client.secrets.get(index)?)));
@@ -151,6 +174,9 @@ impl Service {
             Some(_) if client.status == ClientStatus::Disabled => AuthCause::DisabledClient,
             Some((secret, true)) => return Ok(Authenticated { client, secret }),
         };
+        if !matches!(cause, AuthCause::WrongSecret) {
+            self.count_failure(address)?;
+        }
         // An unknown client is looked for in the store; so is this one, so that both cost the same, and are the same
         // answer where the store is down.
         self.store.client(&client.client_id).await?;

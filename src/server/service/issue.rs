@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::id::random_128;
 use crate::jose::MAX_TOKEN_BYTES;
 use crate::jose::claims::{Audience, IssuedClaims};
+use crate::limit::Standing;
 use crate::scope::{Scope, ScopeSet};
 use crate::server::error::Error;
 use crate::source_ip::SourceAddress;
@@ -41,6 +42,8 @@ pub struct IssuedToken {
     pub expires_in: u64,
     /// In how many seconds it is best renewed.
     pub refresh_in: u64,
+    /// How the client stands with the limit that binds.
+    pub standing: Option<Standing>,
 }
 
 /// What a token is granted.
@@ -131,11 +134,15 @@ impl Service {
                 return Err(refusal);
             }
         };
-        self.issue_to(&authenticated, &request).map_err(|error| {
-            let refusal = authenticated.refused(error);
+        let refused = |error: Error, standing| {
+            let refusal = ClientRefusal { standing, ..authenticated.refused(error) };
             self.note_refused(Some(&authenticated), &refusal, request.source);
             refusal
-        })
+        };
+        let admitted = self.admit_token_request(&authenticated.client).map_err(|error| refused(error.into(), None))?;
+        let mut issued = self.issue_to(&authenticated, &request).map_err(|error| refused(error, admitted.standing))?;
+        issued.standing = admitted.standing;
+        Ok(issued)
     }
 
     fn issue_to(&self, authenticated: &Authenticated, request: &IssueRequest) -> Result<IssuedToken, Error> {
@@ -214,6 +221,6 @@ impl Service {
             ttl,
         });
         let refresh_in = pace::refresh_in(ttl, client.client_id.as_str(), source.ip);
-        Ok(IssuedToken { token, scopes, expires_in: ttl, refresh_in })
+        Ok(IssuedToken { token, scopes, expires_in: ttl, refresh_in, standing: None })
     }
 }

@@ -12,6 +12,7 @@ use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, des
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::api::{FindingKind, KeyState};
+use crate::limit::Limit;
 use crate::reason::Reason;
 use crate::server::error::Error;
 
@@ -22,6 +23,8 @@ const OAUTH_REFUSED: &str = "mintage_oauth_requests_refused_total";
 const AUTHENTICATION_FAILURES: &str = "mintage_client_authentication_failures_total";
 const TOKEN_DURATION: &str = "mintage_token_request_duration_seconds";
 const GUARD_REFUSED: &str = "mintage_guarded_requests_refused_total";
+/// The library's guards count under this name, too.
+const SHADOW_REFUSALS: &str = "mintage_shadow_refusals_total";
 const FLUSH_FAILURES: &str = "mintage_flush_failures_total";
 const COMMIT_FAILURES: &str = "mintage_store_commit_failures_total";
 const USAGE_UNNOTED: &str = "mintage_usage_not_noted_total";
@@ -138,6 +141,10 @@ impl Metrics {
         self.count(|| counter!(GUARD_REFUSED, "reason" => reason.as_str()).increment(1));
     }
 
+    pub(super) fn limit_would_refuse(&self, limit: Limit) {
+        self.count(|| counter!(SHADOW_REFUSALS, "control" => limit.as_str()).increment(1));
+    }
+
     pub(super) fn flush_failed(&self) {
         self.count(|| counter!(FLUSH_FAILURES).increment(1));
     }
@@ -159,6 +166,7 @@ fn describe() {
     describe_counter!(AUTHENTICATION_FAILURES, "Clients that could not be authenticated, by what really happened");
     describe_histogram!(TOKEN_DURATION, "How long token requests took, refused ones included");
     describe_counter!(GUARD_REFUSED, "Requests to guarded routes refused, by reason");
+    describe_counter!(SHADOW_REFUSALS, "Requests that controls in shadow would have refused, by control");
     describe_counter!(FLUSH_FAILURES, "Times that what was gathered in memory could not be written");
     describe_counter!(COMMIT_FAILURES, "Transactions of the store that failed");
     describe_counter!(USAGE_UNNOTED, "Uses of clients that were not noted, because too many were used at once");

@@ -3,6 +3,7 @@
 //! Responsible for: what is granted, to whom, and what changes. Never: status codes, headers, files. One file a
 //! subject; `http/` mirrors them by name.
 
+mod admit;
 mod apis;
 mod audiences;
 mod audit;
@@ -55,6 +56,7 @@ use super::model::{Change, Place, Revocation};
 use super::store::{Store, StoreError};
 
 pub use super::model::Retention;
+pub use admit::{Admitted, LimitSettings};
 pub use audit::{
     AuditFilter, ExportFilter, ExportFrom, Position, export as export_audit, folder_keys, offline_head,
     page as audit_page, shown as shown_verdict, verify as verify_audit,
@@ -98,6 +100,8 @@ pub struct Settings {
     pub most_waiting: usize,
     /// How long the audit log is kept.
     pub retention: Retention,
+    /// How many requests there may be, where neither project nor client says otherwise.
+    pub limits: LimitSettings,
 }
 
 /// Everything that decisions rest on.
@@ -123,6 +127,7 @@ pub struct Service {
     cursors: cursor::CursorKey,
     slow: slow::SlowChecks,
     last_review: notices::LastReview,
+    limiters: admit::Limiters,
 }
 
 impl Service {
@@ -170,6 +175,7 @@ impl Service {
             cursors,
             slow,
             last_review: notices::LastReview::default(),
+            limiters: admit::Limiters::default(),
         })
     }
 

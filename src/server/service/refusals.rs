@@ -101,6 +101,11 @@ impl Service {
             | Error::BeyondCaller { .. }
             | Error::Stale
             | Error::KeyReused
+            | Error::RateLimited(_)
+            | Error::QuotaExceeded(_)
+            | Error::InsufficientBalance(_)
+            | Error::PolicyViolated { .. }
+            | Error::BadSubjectToken(_)
             | Error::Malformed(_) => Some(error.detail()),
             Error::InvalidScope(detail) | Error::InvalidTarget(detail) => {
                 detail.split(' ').any(registered).then(|| detail.clone())

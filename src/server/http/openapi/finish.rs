@@ -32,6 +32,7 @@ const GUARD: &[Reason] = &[
     Reason::TokenExpired,
     Reason::TokenRevoked,
     Reason::IpNotAllowed,
+    Reason::RateLimited,
 ];
 /// What every operators' route can refuse for.
 const OPERATORS: &[Reason] =

@@ -44,7 +44,7 @@ fn answer(surface: Surface, status: u16, reasons: &[Reason]) -> Response {
     let answer = ResponseBuilder::new().description(meanings.join("; ")).content(media, content);
     let said = match status {
         401 => Some(("WWW-Authenticate", "What to authenticate with (RFC 6749, 5.2; RFC 6750, 3).")),
-        503 => Some(("Retry-After", "In how many seconds to try again.")),
+        429 | 503 => Some(("Retry-After", "In how many seconds to try again.")),
         _ => None,
     };
     match said {
@@ -80,16 +80,17 @@ macro_rules! kinds {
 kinds! {
     /// Of the token endpoint.
     AtTheToken = OAuth [
-        MalformedRequest, UnsupportedGrantType, InvalidScope, InvalidTarget, InvalidClient, IpNotAllowed, RequestTimeout,
-        BodyTooLarge, InternalError, Unavailable
+        MalformedRequest, UnsupportedGrantType, InvalidScope, InvalidTarget, InvalidClient, IpNotAllowed, RateLimited,
+        RequestTimeout, BodyTooLarge, InternalError, Unavailable
     ];
     /// Of introspection.
     OfAToken = OAuth [
-        MalformedRequest, InvalidClient, IpNotAllowed, RequestTimeout, BodyTooLarge, InternalError, Unavailable
+        MalformedRequest, InvalidClient, IpNotAllowed, RateLimited, RequestTimeout, BodyTooLarge, InternalError,
+        Unavailable
     ];
     /// Of revocation.
     AtRevocation = OAuth [
-        MalformedRequest, UnauthorizedClient, InvalidClient, IpNotAllowed, TooManyRevoked, RequestTimeout, BodyTooLarge,
+        MalformedRequest, UnauthorizedClient, InvalidClient, IpNotAllowed, RateLimited, TooManyRevoked, RequestTimeout, BodyTooLarge,
         InternalError, Unavailable
     ];
     /// Of the revocation feed.
@@ -97,12 +98,12 @@ kinds! {
     /// Of what a proxy asks for.
     OfAForwardedRequest = Problem [
         MalformedRequest, NoCredentials, TokenInvalid, TokenExpired, TokenRevoked, InsufficientScope, IpNotAllowed,
-        WrongEnvironment, NoRuleMatches, Unavailable
+        WrongEnvironment, NoRuleMatches, RateLimited, QuotaExceeded, InsufficientBalance, Unavailable
     ];
     /// The same, where a guard is named.
     AtAGuard = Problem [
         MalformedRequest, NoCredentials, TokenInvalid, TokenExpired, TokenRevoked, InsufficientScope, IpNotAllowed,
-        WrongEnvironment, NoRuleMatches, NotFound, Unavailable
+        WrongEnvironment, NoRuleMatches, RateLimited, QuotaExceeded, InsufficientBalance, NotFound, Unavailable
     ];
     /// Where one at a time is done.
     AlreadyUnderWay = Problem [Conflict];

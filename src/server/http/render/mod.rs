@@ -11,15 +11,29 @@ const RETRY_AFTER: &str = "1";
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use super::{oauth_error, problem::problem_response};
     use crate::api::Level;
+    use crate::clock::UnixTime;
     use crate::crypto::entropy::SystemEntropy;
     use crate::id::RequestId;
+    use crate::limit::{Allowance, Exceeded, InsufficientBalance, Moment, Period, QuotaExceeded, Rate, Shadow, Whose};
     use crate::scope::Scope;
     use crate::server::error::{AuthFailure, Error, FieldError};
     use crate::source_ip::{DecidedFrom, SourceAddress};
     use axum::response::Response;
     use serde_json::Value;
+
+    fn exceeded() -> Exceeded {
+        let allowance = Arc::new(Allowance::default());
+        let moment = Moment { elapsed: Duration::from_secs(5), now: UnixTime::from_seconds(1000) };
+        let rate = Rate { per_minute: 6, burst: 1, ..Rate::UNLIMITED };
+        let take = || allowance.take(&rate, Shadow::default(), moment, Whose::Client);
+        take().unwrap();
+        take().unwrap_err()
+    }
 
     /// One of each variant. The match fails to compile when one is added, as a reminder to add it here too.
     fn every_error() -> Vec<Error> {
@@ -31,6 +45,19 @@ mod tests {
             Error::InvalidScope("s".to_owned()),
             Error::InvalidTarget("t".to_owned()),
             Error::AddressNotAllowed(source),
+            Error::RateLimited(exceeded()),
+            Error::QuotaExceeded(Box::new(QuotaExceeded {
+                whose: "client",
+                what: "requests",
+                period: Period::Day,
+                quota: 10,
+                used: 10,
+                cost: 1,
+                resets_at: Some(UnixTime::from_seconds(86_400)),
+            })),
+            Error::InsufficientBalance(InsufficientBalance { whose: "project", balance: 2, cost: 5 }),
+            Error::PolicyViolated { policy: "require_expiry", detail: "d".to_owned() },
+            Error::BadSubjectToken("s".to_owned()),
             Error::NotTheirToken,
             Error::TooManyRevoked { client_id: "c".to_owned(), most: 1 },
             Error::ScopeLost(Scope::parse("mintage:projects:read").unwrap()),
@@ -57,6 +84,11 @@ mod tests {
                 | Error::InvalidScope(_)
                 | Error::InvalidTarget(_)
                 | Error::AddressNotAllowed(_)
+                | Error::RateLimited(_)
+                | Error::QuotaExceeded(_)
+                | Error::InsufficientBalance(_)
+                | Error::PolicyViolated { .. }
+                | Error::BadSubjectToken(_)
                 | Error::NotTheirToken
                 | Error::TooManyRevoked { .. }
                 | Error::ScopeLost(_)

@@ -5,6 +5,7 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::id::RequestId;
+use crate::limit::headers;
 use crate::oauth::challenge;
 use crate::oauth::response::ErrorResponse;
 use crate::server::error::Error;
@@ -14,23 +15,28 @@ pub(crate) fn oauth_error(error: &Error, request_id: RequestId) -> Response {
     let reason = error.reason();
     let body = ErrorResponse::new(reason, &error.detail(), request_id);
     let mut response = (reason.status(), axum::Json(body)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    let answered = response.headers_mut();
+    answered.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answered.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answered.insert(PRAGMA, HeaderValue::from_static("no-cache"));
     match error {
         Error::Unauthenticated(_) => {
             if let Ok(value) = HeaderValue::try_from(challenge::basic()) {
-                headers.insert(WWW_AUTHENTICATE, value);
+                answered.insert(WWW_AUTHENTICATE, value);
             }
         }
         Error::Unavailable(_) => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static(super::RETRY_AFTER));
+            answered.insert(RETRY_AFTER, HeaderValue::from_static(super::RETRY_AFTER));
         }
+        Error::RateLimited(exceeded) => headers::insert_exceeded(answered, exceeded),
         Error::Malformed(_)
         | Error::UnsupportedGrantType
         | Error::InvalidScope(_)
         | Error::InvalidTarget(_)
+        | Error::QuotaExceeded(_)
+        | Error::InsufficientBalance(_)
+        | Error::PolicyViolated { .. }
+        | Error::BadSubjectToken(_)
         | Error::NotTheirToken
         | Error::TooManyRevoked { .. }
         | Error::AddressNotAllowed(_)

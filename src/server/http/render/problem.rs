@@ -8,6 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::json;
 
 use crate::id::{ClientId, RequestId};
+use crate::limit::headers::insert_exceeded;
 use crate::oauth::challenge;
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::scope::ScopeSet;
@@ -65,7 +66,7 @@ impl IntoResponse for Fault {
 pub(crate) fn problem_response(error: &Error, request_id: RequestId, errors_base: &str) -> Response {
     let reason = error.reason();
     let mut problem = Problem::new(reason, error.detail(), request_id, errors_base);
-    let mut header = None;
+    let (mut header, mut limited) = (None, None);
     match error {
         Error::InvalidFields(errors) => problem = problem.with("errors", json!(errors)),
         Error::AddressNotAllowed(source) => {
@@ -92,12 +93,20 @@ pub(crate) fn problem_response(error: &Error, request_id: RequestId, errors_base
                 .collect();
             problem = problem.with("lacking", json!(lacking));
         }
+        Error::RateLimited(exceeded) => {
+            problem = problem.with_exceeded(exceeded);
+            limited = Some(exceeded);
+        }
+        Error::QuotaExceeded(exceeded) => problem = problem.with_quota(exceeded),
+        Error::InsufficientBalance(short) => problem = problem.with_balance(short),
+        Error::PolicyViolated { policy, .. } => problem = problem.with("policy", *policy),
         Error::Malformed(_)
         | Error::Stale
         | Error::KeyReused
         | Error::UnsupportedGrantType
         | Error::InvalidScope(_)
         | Error::InvalidTarget(_)
+        | Error::BadSubjectToken(_)
         | Error::NotTheirToken
         | Error::TooManyRevoked { .. }
         | Error::NotFound { .. }
@@ -112,5 +121,8 @@ pub(crate) fn problem_response(error: &Error, request_id: RequestId, errors_base
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.extend(header);
+    if let Some(exceeded) = limited {
+        insert_exceeded(headers, exceeded);
+    }
     response
 }

@@ -1,0 +1,133 @@
+//! How much a credential may do: the limits on requests, at the token endpoint, on guarded routes, and for failed
+//! authentications.
+//!
+//! Nobody spends another's: what counts is who has proven to be who they are. Those who have not are counted by their
+//! address, and only their failures.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::id::ClientId;
+use crate::limit::{Class, Exceeded, Limited, Limiter, Moment, Permit, Rate, Standing, Taken, Whose, address_key};
+use crate::resource::{AccessToken, Refusal};
+use crate::server::model::Client;
+
+use super::Service;
+
+/// The most credentials and addresses that are told apart; beyond that, who was not seen for longest begins anew.
+const CREDENTIALS: u64 = 500_000;
+const ADDRESSES: u64 = 100_000;
+
+/// How many requests there may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LimitSettings {
+    /// Per client, at the token endpoint.
+    pub token: Limited,
+    /// Per credential, on routes that read.
+    pub read: Limited,
+    /// Per credential, on routes that write.
+    pub write: Limited,
+    /// Failed authentications, per address.
+    pub failed_auth: Limited,
+}
+
+impl LimitSettings {
+    /// On routes of this class.
+    fn on(&self, class: Class) -> Limited {
+        match class {
+            Class::Read => self.read,
+            Class::Write => self.write,
+        }
+    }
+}
+
+/// What everybody has taken.
+#[derive(Debug)]
+pub(super) struct Limiters {
+    clients: Limiter<ClientId>,
+    credentials: Limiter<(Class, Box<str>)>,
+    addresses: Limiter<IpAddr>,
+}
+
+impl Default for Limiters {
+    fn default() -> Self {
+        Self {
+            clients: Limiter::new(CREDENTIALS),
+            credentials: Limiter::new(2 * CREDENTIALS),
+            addresses: Limiter::new(ADDRESSES),
+        }
+    }
+}
+
+/// A request that may go on.
+#[derive(Debug)]
+pub struct Admitted {
+    /// How its credential stands with the limit that binds.
+    pub standing: Option<Standing>,
+    /// Counts as under way until it is dropped.
+    pub permit: Option<Permit>,
+}
+
+impl Service {
+    /// A token request of a client that has proven itself.
+    ///
+    /// # Errors
+    /// [`Exceeded`].
+    pub(super) fn admit_token_request(&self, client: &Client) -> Result<Admitted, Exceeded> {
+        let limited = self.settings.limits.token;
+        if limited.rate == Rate::UNLIMITED {
+            return Ok(Admitted { standing: None, permit: None });
+        }
+        let allowance = self.limiters.clients.of(client.client_id.clone());
+        let taken = allowance.take(&limited.rate, limited.shadow, Moment::of(&*self.clock), Whose::Client)?;
+        Ok(self.admitted(taken))
+    }
+
+    /// A request that a guard has let through, weighed against what its credential may do.
+    ///
+    /// # Errors
+    /// [`Refusal::RateLimited`].
+    pub async fn admit(&self, token: &AccessToken, class: Class) -> Result<Admitted, Refusal> {
+        let limited = self.settings.limits.on(class);
+        if limited.rate == Rate::UNLIMITED {
+            return Ok(Admitted { standing: None, permit: None });
+        }
+        let allowance = self.limiters.credentials.of((class, token.client_id().into()));
+        let taken = allowance.take(&limited.rate, limited.shadow, Moment::of(&*self.clock), Whose::Credential(class));
+        taken.map(|taken| self.admitted(taken)).map_err(Refusal::RateLimited)
+    }
+
+    fn admitted(&self, taken: Taken) -> Admitted {
+        if let Some(limit) = taken.shadowed {
+            self.metrics.limit_would_refuse(limit);
+        }
+        Admitted { standing: taken.standing, permit: taken.permit }
+    }
+
+    /// A failed authentication from this address, which is counted before it is known to have failed; one that has not
+    /// is put back.
+    ///
+    /// # Errors
+    /// [`Exceeded`].
+    pub(super) fn count_failure(&self, address: IpAddr) -> Result<Failure<'_>, Exceeded> {
+        let limited = self.settings.limits.failed_auth;
+        let allowance = Arc::clone(&self.limiters.addresses.of(address_key(address)));
+        let taken = allowance.take(&limited.rate, limited.shadow, Moment::of(&*self.clock), Whose::Address)?;
+        self.admitted(taken);
+        Ok(Failure { allowance, rate: &self.settings.limits.failed_auth.rate })
+    }
+}
+
+/// A failed authentication that was counted.
+#[derive(Debug)]
+pub(super) struct Failure<'a> {
+    allowance: Arc<crate::limit::Allowance>,
+    rate: &'a Rate,
+}
+
+impl Failure<'_> {
+    /// It was none.
+    pub(super) fn put_back(self) {
+        self.allowance.put_back(self.rate);
+    }
+}
