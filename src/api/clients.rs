@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Rfc3339;
 use crate::secret::Environment;
 
-use super::{GivenSecret, Level, Secret, member};
+use super::object::{object, object_member};
+use super::{GivenSecret, Level, Limits, LimitsPatch, Secret, member};
 
 /// Whether a client may authenticate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +72,9 @@ pub struct NewClient {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 1))]
     pub token_ttl: Option<u64>,
+    /// How many requests it may make, where that is to be other than its project has it.
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
     /// How long its first secret lives, in whole seconds; for ever if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 316224000))]
@@ -123,6 +127,8 @@ pub struct Client {
     pub ip_allowlist: Vec<String>,
     /// How long its tokens live at most, in whole seconds.
     pub token_ttl: Option<u64>,
+    /// How many requests it may make, where that is other than its project has it.
+    pub limits: Limits,
     /// Whether it may authenticate.
     pub status: ClientStatus,
     /// Its secrets.
@@ -175,6 +181,10 @@ pub struct ClientPatch {
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1))]
     pub token_ttl: Option<Option<u64>>,
+    /// How many requests it may make; null is as its project has it.
+    #[serde(default, deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<LimitsPatch>))]
+    pub limits: Option<Option<LimitsPatch>>,
     /// For people; null empties it.
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, max_length = 2048))]

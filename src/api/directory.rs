@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Rfc3339;
 
-use super::member;
 use super::object::{object, object_member};
+use super::{Limits, LimitsPatch, member};
 
 /// How long secrets may live, and when their end is announced. Where an organization and its project both say something,
 /// the shorter life and the earlier warning hold.
@@ -52,6 +52,9 @@ pub struct NewOrganization {
     /// How long the secrets of its clients may live.
     #[serde(default, deserialize_with = "object")]
     pub secret_policy: SecretPolicy,
+    /// How many requests each of its clients may make, where that is to be other than the configuration has it.
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// A change to an organization (RFC 7396 merge patch): what is left out stays.
@@ -67,6 +70,10 @@ pub struct OrganizationPatch {
     #[serde(deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<SecretPolicyPatch>))]
     pub secret_policy: Option<Option<SecretPolicyPatch>>,
+    /// How many requests each of its clients may make; null is as what is above it has it.
+    #[serde(deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<LimitsPatch>))]
+    pub limits: Option<Option<LimitsPatch>>,
 }
 
 /// An organization, which holds projects.
@@ -79,6 +86,8 @@ pub struct Organization {
     pub name: String,
     /// How long the secrets of its clients may live.
     pub secret_policy: SecretPolicy,
+    /// How many requests each of its clients may make, where that is other than the configuration has it.
+    pub limits: Limits,
     /// When it was made.
     pub created_at: Rfc3339,
 }
@@ -101,6 +110,9 @@ pub struct NewProject {
     /// How long the secrets of its clients may live.
     #[serde(default, deserialize_with = "object")]
     pub secret_policy: SecretPolicy,
+    /// How many requests each of its clients may make, where that is to be other than the configuration has it.
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// A change to a project (RFC 7396 merge patch): what is left out stays.
@@ -118,6 +130,8 @@ pub struct Project {
     pub name: String,
     /// How long the secrets of its clients may live.
     pub secret_policy: SecretPolicy,
+    /// How many requests each of its clients may make, where that is other than the configuration has it.
+    pub limits: Limits,
     /// When it was made.
     pub created_at: Rfc3339,
 }

@@ -10,6 +10,7 @@ mod directory;
 mod explain;
 mod given;
 mod keys;
+mod limits;
 mod object;
 mod review;
 #[cfg(feature = "server")]
@@ -33,6 +34,7 @@ pub use directory::{
 pub use explain::{ExplainToken, Refusal, WhoAmI};
 pub use given::GivenSecret;
 pub use keys::{Key, KeyState, RotateKeys, Rotation};
+pub use limits::{Limits, LimitsPatch, RateChange, RatePatch, RouteLimits, RouteLimitsPatch};
 pub use review::{Finding, FindingKind};
 pub use secrets::{NewSecret, RetireSecrets, Secret, UNUSED_FOR};
 pub use usage::{ScopeUsage, SecretCounts, SecretUsage, Usage, UsageBucket, UsageItem};

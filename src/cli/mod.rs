@@ -18,6 +18,7 @@ mod explain;
 mod import;
 mod inspect;
 mod key;
+mod limits;
 mod organization;
 mod output;
 mod policy;

@@ -8,7 +8,7 @@ use crate::api::{NewOrganization, Organization, Page};
 
 use super::admin::{Admin, segment};
 use super::confirm::{self, Deletion};
-use super::{Failure, Global, output, policy, times};
+use super::{Failure, Global, limits, output, policy, times};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -52,7 +52,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     let path = |id: &str| format!("organizations/{}", segment(id));
     match command {
         Command::Create { id, name, policy } => {
-            let new = NewOrganization { id, name, secret_policy: policy.policy() };
+            let new = NewOrganization { id, name, secret_policy: policy.policy(), limits: policy.limits()? };
             show(global, &admin.post("organizations", &new).await?)?;
         }
         Command::List => {
@@ -65,7 +65,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
         }
         Command::Show { id } => show(global, &admin.get(&path(&id)).await?)?,
         Command::Update { id, changes } => {
-            let changed = admin.change(&path(&id), "", |_: &Organization| Ok(changes.patch())).await?;
+            let changed = admin.change(&path(&id), "", |_: &Organization| changes.patch()).await?;
             show(global, &changed.1)?;
         }
         Command::Delete { id, yes } => {
@@ -95,6 +95,7 @@ fn show(global: &Global, item: &Organization) -> Result<(), Failure> {
     }
     let mut fields = vec![("id", item.id.clone()), ("name", item.name.clone())];
     fields.extend(policy::fields(&item.secret_policy));
+    fields.push(("limits", limits::shown(&item.limits)));
     fields.push(("created_at", item.created_at.0.to_string()));
     output::print(&output::fields(&fields))
 }

@@ -1,9 +1,10 @@
 //! What organizations and projects have in common: their secret policy, and how they are changed.
 
-use crate::api::{OrganizationPatch, SecretPolicy, SecretPolicyPatch};
+use crate::api::{Limits, OrganizationPatch, SecretPolicy, SecretPolicyPatch};
 use crate::server::config::Span;
 
-use super::output;
+use super::limits::{self, Limit};
+use super::{Failure, output};
 
 /// The policy of something that is made.
 #[derive(Debug, Default, clap::Args)]
@@ -14,6 +15,9 @@ pub(super) struct Policy {
     /// How long before its end a secret is listed as ending; 14d unless set
     #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
     secret_warn_before: Option<Span>,
+    /// How many requests each of its clients may make, such as token.per_minute=100; as often as there are limits
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limits::limit)]
+    limits: Vec<Limit>,
 }
 
 /// Changes of an organization or a project.
@@ -35,6 +39,10 @@ pub(super) struct Changes {
     /// List a secret as ending 14 days before its end
     #[arg(long, conflicts_with = "secret_warn_before")]
     no_secret_warn_before: bool,
+    /// How many requests each of its clients may make, such as token.per_minute=100, or token.per_minute=none for as
+    /// many as elsewhere; as often as there are limits
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limits::limit)]
+    limits: Vec<Limit>,
 }
 
 impl Policy {
@@ -45,11 +53,16 @@ impl Policy {
             warn_before: self.secret_warn_before.map(Span::as_secs),
         }
     }
+
+    /// The limits of its clients, as the API has them.
+    pub(super) fn limits(&self) -> Result<Limits, Failure> {
+        limits::made(&self.limits)
+    }
 }
 
 impl Changes {
     /// The merge patch: one of a project has the same members.
-    pub(super) fn patch(&self) -> OrganizationPatch {
+    pub(super) fn patch(&self) -> Result<OrganizationPatch, Failure> {
         let member = |set: Option<Span>, unset: bool| match set {
             Some(span) => Some(Some(span.as_secs())),
             None => unset.then_some(None),
@@ -59,7 +72,7 @@ impl Changes {
             warn_before: member(self.secret_warn_before, self.no_secret_warn_before),
         };
         let secret_policy = (policy != SecretPolicyPatch::default()).then_some(Some(policy));
-        OrganizationPatch { name: self.name.clone(), secret_policy }
+        Ok(OrganizationPatch { name: self.name.clone(), secret_policy, limits: limits::patch(&self.limits)? })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::api::{NewProject, Page, Project};
 
 use super::admin::{Admin, segment, with_query};
 use super::confirm::{self, Deletion};
-use super::{Failure, Global, output, policy, times};
+use super::{Failure, Global, limits, output, policy, times};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -79,7 +79,13 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     let admin = Admin::connect(global)?;
     match command {
         Command::Create { id, place, name, policy } => {
-            let new = NewProject { id, organization: place.organization, name, secret_policy: policy.policy() };
+            let new = NewProject {
+                id,
+                organization: place.organization,
+                name,
+                secret_policy: policy.policy(),
+                limits: policy.limits()?,
+            };
             show(global, &admin.post("projects", &new).await?)?;
         }
         Command::List { organization } => {
@@ -93,7 +99,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
         Command::Show { id, place } => show(global, &admin.get(&place.path("projects", &id)).await?)?,
         Command::Update { id, place, changes } => {
             let path = place.path("projects", &id);
-            let changed = admin.change(&path, "", |_: &Project| Ok(changes.patch())).await?;
+            let changed = admin.change(&path, "", |_: &Project| changes.patch()).await?;
             show(global, &changed.1)?;
         }
         Command::Delete { id, place, yes } => {
@@ -126,6 +132,7 @@ fn show(global: &Global, item: &Project) -> Result<(), Failure> {
     let mut fields =
         vec![("id", item.id.clone()), ("organization", item.organization.clone()), ("name", item.name.clone())];
     fields.extend(policy::fields(&item.secret_policy));
+    fields.push(("limits", limits::shown(&item.limits)));
     fields.push(("created_at", item.created_at.0.to_string()));
     output::print(&output::fields(&fields))
 }

@@ -14,7 +14,7 @@ mod rate;
 pub use allowance::{Allowance, Permit, Taken};
 pub use limiter::{Limiter, address_key};
 pub use quota::{InsufficientBalance, Period, QuotaExceeded};
-pub use rate::{BadRate, Class, Limit, Limited, Rate, RateChange, Shadow};
+pub use rate::{BadRate, Class, Limit, Limited, Rate, Shadow};
 
 use std::time::Duration;
 

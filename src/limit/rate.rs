@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::RateChange;
+
 use super::MAX_REQUESTS;
 
 /// One of the limits of a [`Rate`].
@@ -132,46 +134,29 @@ impl Rate {
         Ok(self)
     }
 
+    /// Whether it lets more through than `other`, in one way at least.
+    #[must_use]
+    pub fn exceeds(&self, other: &Self) -> bool {
+        let unbounded = |limit: u32| if limit == 0 { u32::MAX } else { limit };
+        let burst = |rate: &Self| if rate.per_minute == 0 { 0 } else { rate.burst };
+        unbounded(self.per_minute) > unbounded(other.per_minute)
+            || unbounded(burst(self)) > unbounded(burst(other))
+            || unbounded(self.per_day) > unbounded(other.per_day)
+            || unbounded(self.concurrent) > unbounded(other.concurrent)
+    }
+
     /// The same, with what `change` names instead. A new `per_minute` is its own burst, unless one is named.
     #[must_use]
     pub fn with(self, change: &RateChange) -> Self {
+        let per_minute = change.per_minute.unwrap_or(self.per_minute);
+        let burst = change.burst.or(change.per_minute).unwrap_or(self.burst);
         Self {
-            per_minute: change.per_minute.unwrap_or(self.per_minute),
-            burst: change.burst.or(change.per_minute).unwrap_or(self.burst),
+            per_minute,
+            // Whatever was said where: a bucket of no size would be none.
+            burst: if burst == 0 { per_minute } else { burst },
             per_day: change.per_day.unwrap_or(self.per_day),
             concurrent: change.concurrent.unwrap_or(self.concurrent),
         }
-    }
-}
-
-/// What of a [`Rate`] is to be otherwise; what is left out stays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RateChange {
-    /// Requests a minute; 0 is unlimited.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(maximum = 100000000))]
-    pub per_minute: Option<u32>,
-    /// Requests at a stretch; as many as a minute has if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(maximum = 100000000))]
-    pub burst: Option<u32>,
-    /// Requests within any 24 hours; 0 is unlimited.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(maximum = 100000000))]
-    pub per_day: Option<u32>,
-    /// Requests at once; 0 is unlimited.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(maximum = 100000000))]
-    pub concurrent: Option<u32>,
-}
-
-impl RateChange {
-    /// Whether it changes nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
     }
 }
 

@@ -23,7 +23,14 @@ use crate::store_contract::{api, change, client, id, on_each};
 pub fn organization(id: &str, revision: u64) -> Entry {
     let created_at = UnixTime::from_seconds(5);
     let secret_policy = mintage::api::SecretPolicy::default();
-    Entry::Organization(Organization { id: id.to_owned(), name: id.to_owned(), secret_policy, created_at, revision })
+    Entry::Organization(Organization {
+        id: id.to_owned(),
+        name: id.to_owned(),
+        secret_policy,
+        limits: Default::default(),
+        created_at,
+        revision,
+    })
 }
 
 pub fn project(organization: &str, id: &str, revision: u64) -> Entry {
@@ -32,6 +39,7 @@ pub fn project(organization: &str, id: &str, revision: u64) -> Entry {
         organization: organization.to_owned(),
         name: id.to_owned(),
         secret_policy: mintage::api::SecretPolicy::default(),
+        limits: mintage::api::Limits::default(),
         created_at: UnixTime::from_seconds(5),
         revision,
     })

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use toml::Spanned;
 
 use crate::api::{ClientStatus, Level};
-use crate::cli::Failure;
+use crate::cli::{Failure, limits};
 use crate::secret::Environment;
 use crate::server::config::Span;
 
@@ -33,6 +33,7 @@ struct Organization {
     name: Option<String>,
     secret_max_ttl: Option<Limit>,
     secret_warn_before: Option<Limit>,
+    limits: Option<toml::Table>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,6 +44,7 @@ struct Project {
     name: Option<String>,
     secret_max_ttl: Option<Limit>,
     secret_warn_before: Option<Limit>,
+    limits: Option<toml::Table>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,6 +80,7 @@ struct Client {
     roles: Option<Vec<String>>,
     ip_allowlist: Option<Vec<String>>,
     token_ttl: Option<Limit>,
+    limits: Option<toml::Table>,
     secret_ttl: Option<Limit>,
     description: Option<String>,
     owner: Option<String>,
@@ -160,11 +163,17 @@ pub(super) fn read(path: &Path) -> Result<Vec<Wanted>, Failure> {
         let before = text.get(..start).unwrap_or(&text);
         format!("{shown}:{}", before.matches('\n').count() + 1)
     };
-    all.extend(each(file.organization, place).map(|(at, item)| item.wanted(at)));
-    all.extend(each(file.project, place).map(|(at, item)| item.wanted(at)));
+    for (at, item) in each(file.organization, place) {
+        all.push(item.wanted(at)?);
+    }
+    for (at, item) in each(file.project, place) {
+        all.push(item.wanted(at)?);
+    }
     all.extend(each(file.api, place).map(|(at, item)| item.wanted(at)));
     all.extend(each(file.role, place).map(|(at, item)| item.wanted(at)));
-    all.extend(each(file.client, place).map(|(at, item)| item.wanted(at, folder)));
+    for (at, item) in each(file.client, place) {
+        all.push(item.wanted(at, folder)?);
+    }
     check(&all)?;
     Ok(all)
 }
@@ -200,17 +209,26 @@ fn policy(wanted: Wanted, max_ttl: Option<Limit>, warn_before: Option<Limit>) ->
     wanted.member("secret_policy.max_ttl", limit(max_ttl)).member("secret_policy.warn_before", limit(warn_before))
 }
 
+/// The same, with the limits of its table.
+fn limited(mut wanted: Wanted, limits: Option<&toml::Table>) -> Result<Wanted, Failure> {
+    let Some(table) = limits else { return Ok(wanted) };
+    for (member, value) in limits::in_file(table).map_err(|error| wanted.error(&error))? {
+        wanted = wanted.member(&member, Some(value));
+    }
+    Ok(wanted)
+}
+
 impl Organization {
-    fn wanted(self, at: String) -> Wanted {
+    fn wanted(self, at: String) -> Result<Wanted, Failure> {
         let wanted = Wanted::new(Kind::Organization, self.id, None, at).member("name", self.name);
-        policy(wanted, self.secret_max_ttl, self.secret_warn_before)
+        limited(policy(wanted, self.secret_max_ttl, self.secret_warn_before), self.limits.as_ref())
     }
 }
 
 impl Project {
-    fn wanted(self, at: String) -> Wanted {
+    fn wanted(self, at: String) -> Result<Wanted, Failure> {
         let wanted = Wanted::new(Kind::Project, self.id, self.organization, at).member("name", self.name);
-        policy(wanted, self.secret_max_ttl, self.secret_warn_before)
+        limited(policy(wanted, self.secret_max_ttl, self.secret_warn_before), self.limits.as_ref())
     }
 }
 
@@ -239,8 +257,8 @@ impl Role {
 }
 
 impl Client {
-    fn wanted(self, at: String, folder: &Path) -> Wanted {
-        let mut wanted = Wanted::new(Kind::Client, self.client_id, self.organization, at)
+    fn wanted(self, at: String, folder: &Path) -> Result<Wanted, Failure> {
+        let wanted = Wanted::new(Kind::Client, self.client_id, self.organization, at)
             .fixed("project", self.project)
             .fixed("environment", self.environment.map(|environment| environment.to_string()))
             .member("name", self.name)
@@ -252,8 +270,9 @@ impl Client {
             .member("description", self.description)
             .member("owner", self.owner)
             .member("labels", self.labels.map(|labels| json!(labels)));
+        let mut wanted = limited(wanted, self.limits.as_ref())?;
         wanted.secret_ttl = self.secret_ttl.and_then(|Limit(seconds)| seconds);
         wanted.save = self.save.map(|file| folder.join(file));
-        wanted
+        Ok(wanted)
     }
 }

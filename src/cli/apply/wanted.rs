@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::Failure;
 use crate::cli::admin::{segment, with_query};
+use crate::cli::limits::put;
 use crate::source_ip::Allowlist;
 
 /// What kind of thing, in the order in which they can be made.
@@ -219,20 +220,9 @@ pub(super) fn patch<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Map<St
     patch
 }
 
-/// A member by its name, through one level where there is a dot.
+/// A member by its name, one level down for each dot.
 pub(super) fn get(object: &Value, member: &str) -> Value {
     member.split('.').try_fold(object, |object, name| object.get(name)).cloned().unwrap_or(Value::Null)
-}
-
-fn put(object: &mut Map<String, Value>, member: &str, value: Value) {
-    match member.split_once('.') {
-        None => drop(object.insert(member.to_owned(), value)),
-        Some((outer, inner)) => {
-            if let Value::Object(object) = object.entry(outer).or_insert_with(|| json!({})) {
-                object.insert(inner.to_owned(), value);
-            }
-        }
-    }
 }
 
 /// The names in a list: of strings, or of objects that have one.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::api::{Client, NewClient, NewSecret};
 use crate::cli::admin::{Admin, segment};
-use crate::cli::{Failure, Global, apply, output};
+use crate::cli::{Failure, Global, apply, limits, output};
 use crate::secret::Environment;
 use crate::server::config::Span;
 
@@ -40,6 +40,9 @@ pub(in crate::cli) struct Create {
     /// How long its tokens live at most, such as 10m
     #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
     token_ttl: Option<Span>,
+    /// How many requests it may make, such as token.per_minute=100; as often as there are limits
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limits::limit)]
+    limits: Vec<limits::Limit>,
     /// How long its secret lives, such as 90d; for ever unless set
     #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
     secret_ttl: Option<Span>,
@@ -58,7 +61,7 @@ pub(in crate::cli) struct Create {
     save: Option<PathBuf>,
     /// Make what is registered what FILE says instead: the same as `mintage apply FILE`, with its options
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "scopes", "roles", "organization", "project",
-          "allow_ip", "env", "id", "token_ttl", "secret_ttl", "description", "owner", "labels", "save"])]
+          "allow_ip", "env", "id", "token_ttl", "limits", "secret_ttl", "description", "owner", "labels", "save"])]
     from_file: Option<PathBuf>,
     #[command(flatten)]
     apply: apply::Options,
@@ -83,6 +86,7 @@ pub(super) async fn run(global: &Global, admin: &Admin, create: Create) -> Resul
         scopes: create.scopes,
         ip_allowlist: create.allow_ip,
         token_ttl: create.token_ttl.map(Span::as_secs),
+        limits: limits::made(&create.limits)?,
         secret_ttl: create.secret_ttl.map(Span::as_secs),
         description: create.description,
         owner: create.owner,

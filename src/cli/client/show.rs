@@ -1,7 +1,7 @@
 //! A client, as people see it.
 
 use crate::api::{Client, EffectiveScope};
-use crate::cli::{Failure, Global, output, times};
+use crate::cli::{Failure, Global, limits, output, times};
 use crate::server::config::Span;
 
 /// What it is and which secrets it has.
@@ -47,6 +47,9 @@ fn print(global: &Global, client: &Client, scopes: &str) -> Result<(), Failure> 
         ("ip_allowlist", output::or_dash(client.ip_allowlist.join(" "))),
         ("token_ttl", output::or_dash(client.token_ttl.map(|ttl| Span::from_secs(ttl).to_string()))),
     ]);
+    if !client.limits.is_empty() {
+        fields.push(("limits", limits::shown(&client.limits)));
+    }
     for (name, value) in [("description", &client.description), ("owner", &client.owner)] {
         if !value.is_empty() {
             fields.push((name, value.clone()));

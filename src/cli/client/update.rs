@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Client, ClientPatch};
-use crate::cli::Failure;
 use crate::cli::admin::Admin;
 use crate::cli::edit::{edited, missing};
+use crate::cli::{Failure, limits};
 use crate::server::config::Span;
 use crate::source_ip::Allowlist;
 
@@ -55,6 +55,10 @@ struct Changes {
     /// Let its tokens live as long as others
     #[arg(long, conflicts_with = "token_ttl")]
     no_token_ttl: bool,
+    /// How many requests it may make, such as token.per_minute=100, or token.per_minute=none for as many as its project
+    /// has; as often as there are limits
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limits::limit)]
+    limits: Vec<limits::Limit>,
     /// For people
     #[arg(long)]
     description: Option<String>,
@@ -128,6 +132,7 @@ impl Changes {
                 Some(ttl) => Some(Some(ttl.as_secs())),
                 None => self.no_token_ttl.then_some(None),
             },
+            limits: limits::patch(&self.limits)?,
             description: self.description.clone().map(Some),
             owner: self.owner.clone().map(Some),
             labels: (!labels.is_empty()).then_some(Some(labels)),

@@ -41,6 +41,9 @@ pub struct Client {
     pub ip_allowlist: Allowlist,
     /// How long its tokens live at most, in seconds.
     pub token_ttl: Option<u64>,
+    /// How many requests it may make, where that is other than its project has it.
+    #[serde(default)]
+    pub limits: api::Limits,
     /// Whether it may authenticate.
     pub status: ClientStatus,
     /// Its secrets, the oldest first.
@@ -151,6 +154,7 @@ impl Client {
             effective_scopes: None,
             ip_allowlist: self.ip_allowlist.entries(),
             token_ttl: self.token_ttl,
+            limits: self.limits,
             status: self.status,
             secrets: self
                 .secrets

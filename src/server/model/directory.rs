@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api;
-use crate::api::{Level, SecretPolicy};
+use crate::api::{Level, Limits, SecretPolicy};
 use crate::clock::{Rfc3339, UnixTime};
 use crate::scope::{Scope, ScopeSet};
 
@@ -19,6 +19,9 @@ pub struct Organization {
     /// How long the secrets of its clients may live.
     #[serde(default)]
     pub secret_policy: SecretPolicy,
+    /// How many requests each of its clients may make, where that is other than above.
+    #[serde(default)]
+    pub limits: Limits,
     /// When it was made.
     pub created_at: UnixTime,
     /// Counts its changes. A record from before they were counted has none.
@@ -38,6 +41,9 @@ pub struct Project {
     /// How long the secrets of its clients may live.
     #[serde(default)]
     pub secret_policy: SecretPolicy,
+    /// How many requests each of its clients may make, where that is other than above.
+    #[serde(default)]
+    pub limits: Limits,
     /// When it was made.
     pub created_at: UnixTime,
     /// Counts its changes. A record from before they were counted has none.
@@ -72,6 +78,7 @@ impl Organization {
             id: self.id.clone(),
             name: self.name.clone(),
             secret_policy: self.secret_policy.clone(),
+            limits: self.limits,
             created_at: Rfc3339(self.created_at),
         }
     }
@@ -92,6 +99,7 @@ impl Project {
             organization: self.organization.clone(),
             name: self.name.clone(),
             secret_policy: self.secret_policy.clone(),
+            limits: self.limits,
             created_at: Rfc3339(self.created_at),
         }
     }

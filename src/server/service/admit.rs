@@ -7,12 +7,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::api::{Limits, RateChange};
 use crate::id::ClientId;
 use crate::limit::{Class, Exceeded, Limited, Limiter, Moment, Permit, Rate, Standing, Taken, Whose, address_key};
 use crate::resource::{AccessToken, Refusal};
+use crate::server::error::Error;
 use crate::server::model::Client;
 
-use super::Service;
+use super::{Caller, Service};
 
 /// The most credentials and addresses that are told apart; beyond that, who was not seen for longest begins anew.
 const CREDENTIALS: u64 = 500_000;
@@ -31,12 +33,32 @@ pub struct LimitSettings {
     pub failed_auth: Limited,
 }
 
+/// Where requests are limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// At the token endpoint.
+    Token,
+    /// On guarded routes of this class.
+    Route(Class),
+}
+
+impl At {
+    /// What is to be otherwise there.
+    fn change(self, limits: &Limits) -> &RateChange {
+        match self {
+            Self::Token => &limits.token,
+            Self::Route(Class::Read) => &limits.routes.read,
+            Self::Route(Class::Write) => &limits.routes.write,
+        }
+    }
+}
+
 impl LimitSettings {
-    /// On routes of this class.
-    fn on(&self, class: Class) -> Limited {
-        match class {
-            Class::Read => self.read,
-            Class::Write => self.write,
+    fn at(&self, at: At) -> Limited {
+        match at {
+            At::Token => self.token,
+            At::Route(Class::Read) => self.read,
+            At::Route(Class::Write) => self.write,
         }
     }
 }
@@ -74,7 +96,7 @@ impl Service {
     /// # Errors
     /// [`Exceeded`].
     pub(super) fn admit_token_request(&self, client: &Client) -> Result<Admitted, Exceeded> {
-        let limited = self.settings.limits.token;
+        let limited = self.limited(At::Token, client);
         if limited.rate == Rate::UNLIMITED {
             return Ok(Admitted { standing: None, permit: None });
         }
@@ -88,13 +110,49 @@ impl Service {
     /// # Errors
     /// [`Refusal::RateLimited`].
     pub async fn admit(&self, token: &AccessToken, class: Class) -> Result<Admitted, Refusal> {
-        let limited = self.settings.limits.on(class);
+        let client = match ClientId::parse(token.client_id()) {
+            Ok(id) => self.clients.get(&id).await.ok().flatten(),
+            Err(_) => None,
+        };
+        // A good token is good while the store is away, too; then the configuration's limits hold.
+        let limited = match client {
+            Some(client) => self.limited(At::Route(class), &client),
+            None => self.settings.limits.at(At::Route(class)),
+        };
         if limited.rate == Rate::UNLIMITED {
             return Ok(Admitted { standing: None, permit: None });
         }
         let allowance = self.limiters.credentials.of((class, token.client_id().into()));
         let taken = allowance.take(&limited.rate, limited.shadow, Moment::of(&*self.clock), Whose::Credential(class));
         taken.map(|taken| self.admitted(taken)).map_err(Refusal::RateLimited)
+    }
+
+    /// The limits of a client: the configuration's, with what its organization, its project and itself say instead.
+    fn limited(&self, at: At, client: &Client) -> Limited {
+        let Limited { rate, shadow } = self.settings.limits.at(at);
+        let rate = self.rate_of_place(at, rate, client).with(at.change(&client.limits));
+        Limited { rate, shadow }
+    }
+
+    fn rate_of_place(&self, at: At, rate: Rate, client: &Client) -> Rate {
+        let catalog = self.catalog.now();
+        let organization = catalog.organization(&client.organization).map(|found| found.limits);
+        let project = catalog.project(&client.organization, &client.project).map(|found| found.limits);
+        let above = organization.iter().chain(&project);
+        above.fold(rate, |rate, limits| rate.with(at.change(limits)))
+    }
+
+    /// Refuses to give a client more than its project has, where the caller reaches no further than that: who is held
+    /// to a limit does not raise it.
+    pub(super) fn check_limits_given(&self, before: &Limits, client: &Client, caller: &Caller) -> Result<(), Error> {
+        if client.limits == *before {
+            return Ok(());
+        }
+        let exceeds = [At::Token, At::Route(Class::Read), At::Route(Class::Write)].into_iter().any(|at| {
+            let above = self.rate_of_place(at, self.settings.limits.at(at).rate, client);
+            above.with(at.change(&client.limits)).exceeds(&above)
+        });
+        if exceeds { caller.check_organization("giving a client higher limits than its project has") } else { Ok(()) }
     }
 
     fn admitted(&self, taken: Taken) -> Admitted {

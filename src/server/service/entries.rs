@@ -1,6 +1,7 @@
 //! What organizations, projects and roles have in common: names, policies, and how one is changed.
 
-use crate::api::{OrganizationPatch, SecretPolicy, SecretPolicyPatch};
+use crate::api::{Limits, OrganizationPatch, SecretPolicy, SecretPolicyPatch};
+use crate::limit::MAX_REQUESTS;
 use crate::server::error::{Error, FieldError};
 use crate::server::model::EntityTag;
 use crate::server::store::{CutOff, Entry, StoreError};
@@ -55,8 +56,33 @@ pub(super) fn check_policy(policy: &SecretPolicy, errors: &mut Vec<FieldError>) 
     }
 }
 
+/// Limits as they are to be.
+pub(super) fn check_limits(limits: &Limits, errors: &mut Vec<FieldError>) {
+    for (member, rate) in limits.rates() {
+        let field = |name: &str| format!("limits.{member}.{name}");
+        let values = [
+            ("per_minute", rate.per_minute),
+            ("burst", rate.burst),
+            ("per_day", rate.per_day),
+            ("concurrent", rate.concurrent),
+        ];
+        for (name, _) in values.iter().filter(|(_, value)| value.is_some_and(|value| value > MAX_REQUESTS)) {
+            errors.push(FieldError::new(field(name), format!("at most {MAX_REQUESTS}; 0 is unlimited")));
+        }
+        if rate.burst == Some(0) {
+            let detail = "at least 1; leave it out to have as many as per_minute, or set per_minute to 0 for no limit";
+            errors.push(FieldError::new(field("burst"), detail));
+        }
+    }
+}
+
 /// Puts what the patch of an organization or a project names in its place (RFC 7396).
-pub(super) fn apply(patch: &OrganizationPatch, name: &mut String, policy: &mut SecretPolicy) -> Result<(), Error> {
+pub(super) fn apply(
+    patch: &OrganizationPatch,
+    name: &mut String,
+    policy: &mut SecretPolicy,
+    limits: &mut Limits,
+) -> Result<(), Error> {
     let mut errors = Vec::new();
     if let Some(new) = &patch.name {
         check_name(new, &mut errors);
@@ -65,6 +91,10 @@ pub(super) fn apply(patch: &OrganizationPatch, name: &mut String, policy: &mut S
     if let Some(new) = &patch.secret_policy {
         *policy = patched(policy, new);
         check_policy(policy, &mut errors);
+    }
+    if let Some(new) = &patch.limits {
+        *limits = limits.patched(new);
+        check_limits(limits, &mut errors);
     }
     if errors.is_empty() { Ok(()) } else { Err(Error::InvalidFields(errors)) }
 }

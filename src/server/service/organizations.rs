@@ -10,7 +10,7 @@ use crate::server::model::{DEFAULT, Organization, Place};
 use crate::server::store::{Entry, StoreError};
 
 use super::cursor::PageRequest;
-use super::entries::{Tagged, apply, check_id, check_policy, name_or};
+use super::entries::{Tagged, apply, check_id, check_limits, check_policy, name_or};
 use super::{Caller, MAX_TRIES, Service};
 
 impl Service {
@@ -61,6 +61,7 @@ impl Service {
         check_id("id", &new.id, &mut errors);
         let name = name_or(&new.id, new.name, &mut errors);
         check_policy(&new.secret_policy, &mut errors);
+        check_limits(&new.limits, &mut errors);
         if !errors.is_empty() {
             return Err(Error::InvalidFields(errors));
         }
@@ -68,6 +69,7 @@ impl Service {
             id: new.id,
             name,
             secret_policy: new.secret_policy,
+            limits: new.limits,
             created_at: self.clock.now(),
             revision: 1,
         };
@@ -95,7 +97,7 @@ impl Service {
             let before = self.known_organization(id, caller)?;
             caller.check_tag(&before.tag())?;
             let mut after = Organization::clone(&before);
-            apply(patch, &mut after.name, &mut after.secret_policy)?;
+            apply(patch, &mut after.name, &mut after.secret_policy, &mut after.limits)?;
             if after == *before {
                 return Ok(Tagged { tag: before.tag(), value: before.shown() });
             }

@@ -10,7 +10,7 @@ use crate::server::model::{DEFAULT, Place, Project};
 use crate::server::store::{Entry, StoreError};
 
 use super::cursor::{JOINT, PageRequest};
-use super::entries::{Tagged, apply, check_id, check_policy, name_or};
+use super::entries::{Tagged, apply, check_id, check_limits, check_policy, name_or};
 use super::{Caller, MAX_TRIES, Service};
 
 /// How long before its end a secret is listed as ending, unless a policy says so.
@@ -130,6 +130,7 @@ impl Service {
         check_id("id", &new.id, &mut errors);
         let name = name_or(&new.id, new.name, &mut errors);
         check_policy(&new.secret_policy, &mut errors);
+        check_limits(&new.limits, &mut errors);
         if !errors.is_empty() {
             return Err(Error::InvalidFields(errors));
         }
@@ -140,6 +141,7 @@ impl Service {
             organization,
             name,
             secret_policy: new.secret_policy,
+            limits: new.limits,
             created_at: self.clock.now(),
             revision: 1,
         };
@@ -169,9 +171,12 @@ impl Service {
             let before = self.project_named(organization, id, caller)?;
             caller.check_tag(&before.tag())?;
             let mut after = Project::clone(&before);
-            apply(patch, &mut after.name, &mut after.secret_policy)?;
+            apply(patch, &mut after.name, &mut after.secret_policy, &mut after.limits)?;
             if after == *before {
                 return Ok(Tagged { tag: before.tag(), value: before.shown() });
+            }
+            if after.limits != before.limits {
+                caller.check_organization("changing the limits of a project")?;
             }
             after.revision += 1;
             let (was, is) = (json!(before.shown()), json!(after.shown()));

@@ -18,7 +18,7 @@ use crate::server::error::{Error, FieldError};
 use crate::server::model::{Client, Revocation};
 use crate::server::store::{ABSENT, StoreError};
 
-use super::entries::{Tagged, check_name};
+use super::entries::{Tagged, check_limits, check_name};
 use super::{Caller, CatalogSnapshot, Grants, MAX_TRIES, Service};
 
 use fields::{allowlist, check_labels, check_text, grantable, roles};
@@ -95,6 +95,7 @@ impl Service {
         };
         let ip_allowlist = allowlist(&new.ip_allowlist, &mut errors);
         self.check_ttl(new.token_ttl, "token_ttl", &mut errors);
+        check_limits(&new.limits, &mut errors);
         check_secret_ttl(new.secret_ttl, &mut errors);
         let secret_ttl = self.secret_rules(&place).life(new.secret_ttl).unwrap_or_else(|error| {
             errors.push(error);
@@ -115,6 +116,7 @@ impl Service {
             roles,
             ip_allowlist,
             token_ttl: new.token_ttl,
+            limits: new.limits,
             status: new.status,
             secrets: vec![record],
             past_generations: Vec::new(),
@@ -127,6 +129,7 @@ impl Service {
         };
         let catalog = self.catalog.now();
         caller.check_gives("registering this client", &Grants::of_client(&client, &catalog))?;
+        self.check_limits_given(&api::Limits::default(), &client, caller)?;
         catalog.roles_of(&client).try_for_each(|role| caller.check_gives_role(role))?;
         Ok((client, secret))
     }
@@ -235,6 +238,7 @@ impl Service {
             return Ok(Some(client));
         }
         self.check_gains(before, &client, caller)?;
+        self.check_limits_given(&before.limits, &client, caller)?;
         client.updated_at = now;
         client.revision += 1;
         let (was, is) = (json!(before.shown(|_| None)), json!(client.shown(|_| None)));

@@ -8,7 +8,7 @@ use crate::server::error::Error;
 use crate::server::model::Client;
 
 use super::fields::{allowlist, check_labels, check_text, grantable, roles};
-use super::{Caller, CatalogSnapshot, Service, Tagged, check_name};
+use super::{Caller, CatalogSnapshot, Service, Tagged, check_limits, check_name};
 
 impl Service {
     /// Changes a client as the merge patch says (RFC 7396). Disabling it, taking a scope away and narrowing its
@@ -105,6 +105,10 @@ impl Service {
         if let Some(ttl) = patch.token_ttl {
             self.check_ttl(ttl, "token_ttl", &mut errors);
             client.token_ttl = ttl;
+        }
+        if let Some(limits) = &patch.limits {
+            client.limits = client.limits.patched(limits);
+            check_limits(&client.limits, &mut errors);
         }
         if let Some(status) = patch.status {
             client.status = status;

@@ -48,6 +48,7 @@ pub(super) fn make_defaults(transaction: &WriteTransaction, now: UnixTime) -> Re
         id: DEFAULT.to_owned(),
         name: "Default".to_owned(),
         secret_policy: Default::default(),
+        limits: Default::default(),
         created_at: now,
         revision: 1,
     };
@@ -58,6 +59,7 @@ pub(super) fn make_defaults(transaction: &WriteTransaction, now: UnixTime) -> Re
         organization: DEFAULT.to_owned(),
         name: "Default".to_owned(),
         secret_policy: Default::default(),
+        limits: Default::default(),
         created_at: now,
         revision: 1,
     };
