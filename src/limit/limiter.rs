@@ -35,6 +35,13 @@ where
         Self { allowances }
     }
 
+    /// How many are kept.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.allowances.run_pending_tasks();
+        self.allowances.entry_count()
+    }
+
     /// That of `key`. Held by whoever has it, it is the same for all.
     #[must_use]
     pub fn of(&self, key: K) -> Arc<Allowance> {

@@ -38,6 +38,7 @@ mod import;
 mod introspect;
 mod jose_cross;
 mod keys;
+mod limits;
 mod metrics;
 mod mishaps;
 mod openapi;

@@ -25,8 +25,8 @@ use mintage::resource::{AccessToken, Discovered, TokenError, Verifier, VerifierB
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-const API: &str = "https://orders.example";
-const NOW: i64 = 2_000_000_000;
+pub const API: &str = "https://orders.example";
+pub const NOW: i64 = 2_000_000_000;
 const METADATA: &str = "/.well-known/oauth-authorization-server";
 const JWKS: &str = "/jwks";
 const FEED: &str = "/feed";
@@ -262,19 +262,19 @@ fn feed(cursor: &str, reset: bool, news: &[(&'static str, String)]) -> Value {
     json!({"cursor": cursor, "reset": reset, "jtis": of("jti"), "generations": of("gen"), "kids": of("kid")})
 }
 
-fn set(keys: &[&Key]) -> Value {
+pub fn set(keys: &[&Key]) -> Value {
     json!({"keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>()})
 }
 
 /// A key that signs tokens.
 #[derive(Debug)]
-struct Key {
+pub struct Key {
     signing: SigningKey,
     kid: String,
 }
 
 impl Key {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let der = SigningKey::generate_pkcs8(Algorithm::ES256).unwrap();
         let signing = SigningKey::from_der(&der, Algorithm::ES256).unwrap();
         let kid = jwk::thumbprint(&signing.public_key());
@@ -293,7 +293,7 @@ impl Key {
         jwk::to_jwk(&self.public(), &self.kid, Algorithm::ES256)
     }
 
-    fn token(&self, claims: &Value) -> String {
+    pub fn token(&self, claims: &Value) -> String {
         let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": self.kid}).to_string();
         let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims.to_string()));
         let signature = self.signing.sign(input.as_bytes());

@@ -3,6 +3,7 @@
 mod allowlist;
 mod forwarding;
 mod hops;
+mod limits;
 mod oauth;
 mod scope;
 mod secret;

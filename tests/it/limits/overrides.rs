@@ -1,0 +1,93 @@
+//! Limits of organizations, projects and clients, and who may set them.
+
+use mintage::api::{Limits, NewClient, RateChange};
+use serde_json::{Value, json};
+
+use super::{limited, standing};
+use crate::app::{TestApp, TestClient};
+use crate::client_changes::ask;
+use crate::operators::{call, operator, world};
+
+fn token_limit(per_minute: u32) -> Limits {
+    Limits { token: RateChange { per_minute: Some(per_minute), ..RateChange::default() }, ..Limits::default() }
+}
+
+async fn limit_of(app: &TestApp, client: &TestClient) -> u64 {
+    standing(&app.token_request(client, &[]).send().await.unwrap()).0
+}
+
+#[tokio::test]
+async fn the_nearest_says_how_many() {
+    let app = limited(|config| config.limits.token.per_minute = 10).await;
+    let plain = app.client(&[]).await;
+    let own = app.client_with(NewClient { limits: token_limit(20), ..NewClient::default() }).await;
+    assert_eq!((limit_of(&app, &plain).await, limit_of(&app, &own).await), (10, 20));
+    let patch = |limits: Value| json!({ "limits": limits });
+    let (status, shown) =
+        ask(&app, "PATCH", "organizations/default", &patch(json!({"token": {"per_minute": 7}}))).await;
+    assert_eq!((status, &shown["limits"]), (200, &json!({"token": {"per_minute": 7}})));
+    assert_eq!((limit_of(&app, &plain).await, limit_of(&app, &own).await), (7, 20));
+    ask(&app, "PATCH", "projects/default", &patch(json!({"token": {"burst": 9}}))).await;
+    assert_eq!((limit_of(&app, &plain).await, limit_of(&app, &own).await), (9, 20));
+    let client = format!("clients/{}", own.id);
+    let (_, shown) = ask(&app, "PATCH", &client, &patch(json!({"token": {"per_minute": null, "burst": 3}}))).await;
+    assert_eq!(shown["limits"], json!({"token": {"burst": 3}}));
+    assert_eq!(limit_of(&app, &own).await, 3);
+    let (_, shown) = ask(&app, "PATCH", &client, &patch(Value::Null)).await;
+    assert_eq!((&shown["limits"], limit_of(&app, &own).await), (&json!({}), 9));
+    let app = app.restart().await;
+    assert_eq!(limit_of(&app, &own).await, 9);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_with_its_name() {
+    let app = limited(|_| {}).await;
+    for (limits, field) in [
+        (json!({"token": {"burst": 0}}), "limits.token.burst"),
+        (json!({"routes": {"read": {"per_day": 4_000_000_000_u32}}}), "limits.routes.read.per_day"),
+    ] {
+        for (method, path) in [("PATCH", "projects/default"), ("PATCH", "organizations/default"), ("POST", "clients")] {
+            let body =
+                if method == "POST" { json!({"name": "n", "limits": limits}) } else { json!({"limits": limits}) };
+            let (status, problem) = ask(&app, method, path, &body).await;
+            assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!(field)), "{path}: {problem}");
+        }
+    }
+    for bad in
+        [json!([]), json!({"token": {"per_hour": 1}}), json!({"token": {"per_minute": -1}}), json!({"token": [1]})]
+    {
+        let (status, _) = ask(&app, "PATCH", "projects/default", &json!({"limits": bad})).await;
+        assert_eq!(status, 400, "{bad}");
+    }
+}
+
+/// Who reaches a project alone gives its clients less than it has, or as much, and never more; nor does it change what
+/// the project has.
+#[tokio::test]
+async fn a_projects_operator_does_not_raise_what_it_is_held_to() {
+    let app = world().await;
+    let scopes = ["mintage:clients:read", "mintage:clients:write", "mintage:projects:read", "mintage:projects:write"];
+    ask(&app, "PATCH", "projects/red?organization=acme", &json!({"limits": {"token": {"per_minute": 10}}})).await;
+    let of_project = operator(&app, "acme", "red", &scopes, &[]).await;
+    let new = |limits: Value| json!({"name": "n", "limits": {"token": limits}});
+    let made = |limits: Value| call(&app, &of_project, "POST", "clients", new(limits));
+    let (status, client) = made(json!({"per_minute": 10})).await;
+    assert_eq!(status, 201, "{client}");
+    for more in [json!({"per_minute": 11}), json!({"per_minute": 0}), json!({"burst": 11})] {
+        let (status, problem) = made(more.clone()).await;
+        assert_eq!((status, &problem["reason"]), (403, &json!("beyond_caller")), "{more}");
+    }
+    let path = format!("clients/{}", client["client_id"].as_str().unwrap());
+    let set = |limits: Value| call(&app, &of_project, "PATCH", &path, json!({"limits": {"token": limits}}));
+    assert_eq!(set(json!({"per_minute": 5})).await.0, 200);
+    assert_eq!(set(json!({"per_minute": 50})).await.0, 403);
+    let (status, _) = call(&app, &of_project, "PATCH", "projects/red", json!({"limits": null})).await;
+    assert_eq!(status, 403);
+    // It is not said anew by who changes something else.
+    ask(&app, "PATCH", &path, &json!({"limits": {"token": {"per_minute": 50}}})).await;
+    assert_eq!(call(&app, &of_project, "PATCH", &path, json!({"name": "other"})).await.0, 200);
+    let of_organization = operator(&app, "acme", "red", &[], &["ORG_OWNER"]).await;
+    let (status, _) =
+        call(&app, &of_organization, "PATCH", &path, json!({"limits": {"token": {"per_minute": 60}}})).await;
+    assert_eq!(status, 200);
+}
