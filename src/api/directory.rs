@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Rfc3339;
 
-use super::member;
 use super::object::{object, object_member};
+use super::{Quotas, QuotasPatch, member};
 
 /// How long secrets may live, and when their end is announced. Where an organization and its project both say something,
 /// the shorter life and the earlier warning hold.
@@ -101,10 +101,29 @@ pub struct NewProject {
     /// How long the secrets of its clients may live.
     #[serde(default, deserialize_with = "object")]
     pub secret_policy: SecretPolicy,
+    /// How much its clients may use together; as much as they ask for if left out.
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Quotas::is_empty")]
+    pub quotas: Quotas,
 }
 
 /// A change to a project (RFC 7396 merge patch): what is left out stays.
-pub type ProjectPatch = OrganizationPatch;
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct ProjectPatch {
+    /// What people call it.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(pattern = r"\S", min_length = 1, max_length = 512, nullable = false))]
+    pub name: Option<String>,
+    /// How long the secrets of its clients may live; null takes both limits away.
+    #[serde(deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<SecretPolicyPatch>))]
+    pub secret_policy: Option<Option<SecretPolicyPatch>>,
+    /// How much its clients may use together; null takes all quotas away.
+    #[serde(deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<QuotasPatch>))]
+    pub quotas: Option<Option<QuotasPatch>>,
+}
 
 /// A project, which holds clients.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -118,6 +137,9 @@ pub struct Project {
     pub name: String,
     /// How long the secrets of its clients may live.
     pub secret_policy: SecretPolicy,
+    /// How much its clients may use together.
+    #[serde(default)]
+    pub quotas: Quotas,
     /// When it was made.
     pub created_at: Rfc3339,
 }

@@ -11,6 +11,7 @@ mod explain;
 mod given;
 mod keys;
 mod object;
+mod quotas;
 mod review;
 #[cfg(feature = "server")]
 mod schema;
@@ -33,6 +34,10 @@ pub use directory::{
 pub use explain::{ExplainToken, Refusal, WhoAmI};
 pub use given::GivenSecret;
 pub use keys::{Key, KeyState, RotateKeys, Rotation};
+pub use quotas::{
+    Balance, BalanceChange, MAX_UNITS, PeriodQuotas, PeriodQuotasPatch, PeriodUses, QuotaUse, QuotaUses, Quotas,
+    QuotasPatch,
+};
 pub use review::{Finding, FindingKind};
 pub use secrets::{NewSecret, RetireSecrets, Secret, UNUSED_FOR};
 pub use usage::{ScopeUsage, SecretCounts, SecretUsage, Usage, UsageBucket, UsageItem};

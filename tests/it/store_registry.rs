@@ -32,6 +32,8 @@ pub fn project(organization: &str, id: &str, revision: u64) -> Entry {
         organization: organization.to_owned(),
         name: id.to_owned(),
         secret_policy: mintage::api::SecretPolicy::default(),
+        quotas: mintage::api::Quotas::default(),
+        paid_in: None,
         created_at: UnixTime::from_seconds(5),
         revision,
     })

@@ -7,7 +7,7 @@ use crate::api::{Level, SecretPolicy};
 use crate::clock::{Rfc3339, UnixTime};
 use crate::scope::{Scope, ScopeSet};
 
-use super::Place;
+use super::{AccountId, Owner, Place};
 
 /// An organization, which holds projects, APIs and roles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,13 @@ pub struct Project {
     /// How long the secrets of its clients may live.
     #[serde(default)]
     pub secret_policy: SecretPolicy,
+    /// How much its clients may use together.
+    #[serde(default)]
+    pub quotas: api::Quotas,
+    /// All that was paid in for it, less what was taken off by hand; none where no balance is kept. What it has spent is
+    /// in its account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_in: Option<i64>,
     /// When it was made.
     pub created_at: UnixTime,
     /// Counts its changes. A record from before they were counted has none.
@@ -84,6 +91,13 @@ impl Project {
         Place::project(&self.organization, &self.id)
     }
 
+    /// What is kept of what its clients use.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        let owner = Owner::Project { organization: self.organization.clone(), id: self.id.clone() };
+        AccountId { owner, since: self.created_at }
+    }
+
     /// As it is shown.
     #[must_use]
     pub fn shown(&self) -> api::Project {
@@ -92,6 +106,7 @@ impl Project {
             organization: self.organization.clone(),
             name: self.name.clone(),
             secret_policy: self.secret_policy.clone(),
+            quotas: self.quotas,
             created_at: Rfc3339(self.created_at),
         }
     }

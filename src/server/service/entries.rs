@@ -1,6 +1,6 @@
 //! What organizations, projects and roles have in common: names, policies, and how one is changed.
 
-use crate::api::{OrganizationPatch, SecretPolicy, SecretPolicyPatch};
+use crate::api::{MAX_UNITS, OrganizationPatch, Quotas, SecretPolicy, SecretPolicyPatch};
 use crate::server::error::{Error, FieldError};
 use crate::server::model::EntityTag;
 use crate::server::store::{CutOff, Entry, StoreError};
@@ -51,6 +51,17 @@ pub(super) fn check_policy(policy: &SecretPolicy, errors: &mut Vec<FieldError>) 
     for (member, value) in [("max_ttl", policy.max_ttl), ("warn_before", policy.warn_before)] {
         if value.is_some_and(|seconds| seconds == 0 || seconds > MAX_SECRET_TTL) {
             errors.push(FieldError::new(format!("secret_policy.{member}"), format!("1 to {MAX_SECRET_TTL} seconds")));
+        }
+    }
+}
+
+/// Quotas as they are to be.
+pub(super) fn check_quotas(quotas: &Quotas, errors: &mut Vec<FieldError>) {
+    for (measure, of) in [("tokens", quotas.tokens), ("requests", quotas.requests)] {
+        for (period, quota) in [("day", of.day), ("month", of.month), ("total", of.total)] {
+            if quota.is_some_and(|quota| quota > MAX_UNITS) {
+                errors.push(FieldError::new(format!("quotas.{measure}.{period}"), format!("at most {MAX_UNITS}")));
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::server::model::{DEFAULT, Place, Project};
 use crate::server::store::{Entry, StoreError};
 
 use super::cursor::{JOINT, PageRequest};
-use super::entries::{Tagged, apply, check_id, check_policy, name_or};
+use super::entries::{Tagged, apply, check_id, check_policy, check_quotas, name_or};
 use super::{Caller, MAX_TRIES, Service};
 
 /// How long before its end a secret is listed as ending, unless a policy says so.
@@ -47,7 +47,12 @@ impl Service {
     }
 
     /// The project of this id, of the organization that is named or the caller's.
-    fn project_named(&self, organization: Option<&str>, id: &str, caller: &Caller) -> Result<Arc<Project>, Error> {
+    pub(super) fn project_named(
+        &self,
+        organization: Option<&str>,
+        id: &str,
+        caller: &Caller,
+    ) -> Result<Arc<Project>, Error> {
         let organization = organization.map_or_else(|| caller.home().organization, str::to_owned);
         self.known_project(&Place::project(&organization, id), caller)
     }
@@ -130,6 +135,7 @@ impl Service {
         check_id("id", &new.id, &mut errors);
         let name = name_or(&new.id, new.name, &mut errors);
         check_policy(&new.secret_policy, &mut errors);
+        check_quotas(&new.quotas, &mut errors);
         if !errors.is_empty() {
             return Err(Error::InvalidFields(errors));
         }
@@ -140,6 +146,8 @@ impl Service {
             organization,
             name,
             secret_policy: new.secret_policy,
+            quotas: new.quotas,
+            paid_in: None,
             created_at: self.clock.now(),
             revision: 1,
         };
@@ -169,7 +177,20 @@ impl Service {
             let before = self.project_named(organization, id, caller)?;
             caller.check_tag(&before.tag())?;
             let mut after = Project::clone(&before);
-            apply(patch, &mut after.name, &mut after.secret_policy)?;
+            let common =
+                api::OrganizationPatch { name: patch.name.clone(), secret_policy: patch.secret_policy.clone() };
+            apply(&common, &mut after.name, &mut after.secret_policy)?;
+            if let Some(quotas) = &patch.quotas {
+                let mut errors = Vec::new();
+                after.quotas = before.quotas.patched(quotas);
+                check_quotas(&after.quotas, &mut errors);
+                if !errors.is_empty() {
+                    return Err(Error::InvalidFields(errors));
+                }
+            }
+            if after.quotas != before.quotas {
+                caller.check_binds(&after.account().owner, "changing the quotas of a project")?;
+            }
             if after == *before {
                 return Ok(Tagged { tag: before.tag(), value: before.shown() });
             }
@@ -198,7 +219,9 @@ impl Service {
         }
         let change =
             self.change(caller, "project.delete", id, Some(before.place()), json!(before.shown()), Value::Null);
-        if self.delete_entry(Entry::Project(Project::clone(&before)), change).await? {
+        let done = self.delete_entry(Entry::Project(Project::clone(&before)), change).await?;
+        if done {
+            self.accounts.forget(&before.account());
             return Ok(());
         }
         Err(Error::Conflict(format!("the project {id} has clients, or was just changed; delete its clients first")))
