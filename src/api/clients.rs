@@ -8,7 +8,7 @@ use crate::clock::Rfc3339;
 use crate::secret::Environment;
 
 use super::object::{object, object_member};
-use super::{GivenSecret, Level, Limits, LimitsPatch, Secret, member};
+use super::{GivenSecret, Level, Limits, LimitsPatch, Quotas, QuotasPatch, Secret, member};
 
 /// Whether a client may authenticate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +97,9 @@ pub struct NewClient {
     #[serde(default)]
     #[cfg_attr(feature = "server", schema(schema_with = super::schema::labels))]
     pub labels: BTreeMap<String, String>,
+    /// How much it may use; as much as it asks for if left out.
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Quotas::is_empty")]
+    pub quotas: Quotas,
 }
 
 /// A client.
@@ -139,6 +142,9 @@ pub struct Client {
     pub owner: String,
     /// For programs.
     pub labels: BTreeMap<String, String>,
+    /// How much it may use.
+    #[serde(default)]
+    pub quotas: Quotas,
     /// When it was registered.
     pub created_at: Rfc3339,
     /// When it was last changed.
@@ -197,6 +203,10 @@ pub struct ClientPatch {
     #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(schema_with = super::schema::labels_patch))]
     pub labels: Option<Option<BTreeMap<String, Option<String>>>>,
+    /// How much it may use; null takes all quotas away.
+    #[serde(default, deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<QuotasPatch>))]
+    pub quotas: Option<Option<QuotasPatch>>,
 }
 
 /// A scope that a client may ask for, and where it comes from.

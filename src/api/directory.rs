@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Rfc3339;
 
 use super::object::{object, object_member};
-use super::{Limits, LimitsPatch, member};
+use super::{Limits, LimitsPatch, Quotas, QuotasPatch, member};
 
 /// How long secrets may live, and when their end is announced. Where an organization and its project both say something,
 /// the shorter life and the earlier warning hold.
@@ -113,10 +113,33 @@ pub struct NewProject {
     /// How many requests each of its clients may make, where that is to be other than the configuration has it.
     #[serde(default, deserialize_with = "object", skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// How much its clients may use together; as much as they ask for if left out.
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Quotas::is_empty")]
+    pub quotas: Quotas,
 }
 
 /// A change to a project (RFC 7396 merge patch): what is left out stays.
-pub type ProjectPatch = OrganizationPatch;
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct ProjectPatch {
+    /// What people call it.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(pattern = r"\S", min_length = 1, max_length = 512, nullable = false))]
+    pub name: Option<String>,
+    /// How long the secrets of its clients may live; null takes both limits away.
+    #[serde(deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<SecretPolicyPatch>))]
+    pub secret_policy: Option<Option<SecretPolicyPatch>>,
+    /// How many requests each of its clients may make; null is as what is above it has it.
+    #[serde(deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<LimitsPatch>))]
+    pub limits: Option<Option<LimitsPatch>>,
+    /// How much its clients may use together; null takes all quotas away.
+    #[serde(deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<QuotasPatch>))]
+    pub quotas: Option<Option<QuotasPatch>>,
+}
 
 /// A project, which holds clients.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -132,6 +155,9 @@ pub struct Project {
     pub secret_policy: SecretPolicy,
     /// How many requests each of its clients may make, where that is other than the configuration has it.
     pub limits: Limits,
+    /// How much its clients may use together.
+    #[serde(default)]
+    pub quotas: Quotas,
     /// When it was made.
     pub created_at: Rfc3339,
 }

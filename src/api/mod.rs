@@ -12,6 +12,7 @@ mod given;
 mod keys;
 mod limits;
 mod object;
+mod quotas;
 mod review;
 #[cfg(feature = "server")]
 mod schema;
@@ -35,6 +36,10 @@ pub use explain::{ExplainToken, Refusal, WhoAmI};
 pub use given::GivenSecret;
 pub use keys::{Key, KeyState, RotateKeys, Rotation};
 pub use limits::{Limits, LimitsPatch, RateChange, RatePatch, RouteLimits, RouteLimitsPatch};
+pub use quotas::{
+    Balance, BalanceChange, MAX_UNITS, PeriodQuotas, PeriodQuotasPatch, PeriodUses, QuotaUse, QuotaUses, Quotas,
+    QuotasPatch,
+};
 pub use review::{Finding, FindingKind};
 pub use secrets::{NewSecret, RetireSecrets, Secret, UNUSED_FOR};
 pub use usage::{ScopeUsage, SecretCounts, SecretUsage, Usage, UsageBucket, UsageItem};

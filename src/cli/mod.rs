@@ -23,6 +23,7 @@ mod organization;
 mod output;
 mod policy;
 mod project;
+mod quotas;
 mod role;
 mod serve;
 mod source;

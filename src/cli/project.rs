@@ -1,14 +1,14 @@
-//! `mintage project create|list|show|update|delete`
+//! `mintage project create|list|show|quotas|balance|update|delete`
 
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::api::{NewProject, Page, Project};
+use crate::api::{NewProject, OrganizationPatch, Page, Project, ProjectPatch};
 
 use super::admin::{Admin, segment, with_query};
 use super::confirm::{self, Deletion};
-use super::{Failure, Global, limits, output, policy, times};
+use super::{Failure, Global, limits, output, policy, quotas, times};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -23,6 +23,10 @@ pub(super) enum Command {
         name: Option<String>,
         #[command(flatten)]
         policy: policy::Policy,
+        /// How much its clients may use together: tokens or requests, day, month or total, such as tokens.day=1000; as
+        /// often as there are quotas
+        #[arg(long = "quota", value_name = "QUOTA=UNITS", value_parser = quotas::quota)]
+        quotas: Vec<quotas::Quota>,
     },
     /// List all projects
     List {
@@ -37,6 +41,23 @@ pub(super) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Show how much of a project's quotas its clients have used together, and its balance
+    Quotas {
+        /// Its identifier
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Change the prepaid balance of a project
+    #[command(override_usage = "mintage project balance [OPTIONS] <ID>")]
+    Balance {
+        /// Its identifier
+        id: String,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        change: quotas::Balance,
+    },
     /// Change a project
     #[command(override_usage = "mintage project update [OPTIONS] <ID>")]
     Update {
@@ -46,6 +67,10 @@ pub(super) enum Command {
         place: Place,
         #[command(flatten)]
         changes: policy::Changes,
+        /// How much its clients may use together: tokens or requests, day, month or total, such as tokens.day=1000; none
+        /// takes the quota away; as often as there are quotas
+        #[arg(long = "quota", value_name = "QUOTA=UNITS|none", value_parser = quotas::quota, group = "Changes")]
+        quotas: Vec<quotas::Quota>,
     },
     /// Delete a project that has no clients left
     Delete {
@@ -73,18 +98,25 @@ impl Place {
         let path = format!("{collection}/{}", segment(name));
         with_query(&path, [("organization", self.organization.clone())])
     }
+
+    /// The path of what something in it has.
+    fn path_below(&self, collection: &str, name: &str, below: &str) -> String {
+        let path = format!("{collection}/{}/{below}", segment(name));
+        with_query(&path, [("organization", self.organization.clone())])
+    }
 }
 
 pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     let admin = Admin::connect(global)?;
     match command {
-        Command::Create { id, place, name, policy } => {
+        Command::Create { id, place, name, policy, quotas } => {
             let new = NewProject {
                 id,
                 organization: place.organization,
                 name,
                 secret_policy: policy.policy(),
                 limits: policy.limits()?,
+                quotas: quotas::of(&quotas),
             };
             show(global, &admin.post("projects", &new).await?)?;
         }
@@ -97,9 +129,17 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
             }
         }
         Command::Show { id, place } => show(global, &admin.get(&place.path("projects", &id)).await?)?,
-        Command::Update { id, place, changes } => {
+        Command::Quotas { id, place } => {
+            quotas::show(global, &admin, &place.path_below("projects", &id, "quotas")).await?
+        }
+        Command::Balance { id, place, change } => {
+            quotas::change_balance(global, &admin, &place.path_below("projects", &id, "balance"), change).await?;
+        }
+        Command::Update { id, place, changes, quotas } => {
             let path = place.path("projects", &id);
-            let changed = admin.change(&path, "", |_: &Project| changes.patch()).await?;
+            let OrganizationPatch { name, secret_policy, limits } = changes.patch()?;
+            let patch = ProjectPatch { name, secret_policy, limits, quotas: quotas::patch(&quotas) };
+            let changed = admin.change(&path, "", |_: &Project| Ok(&patch)).await?;
             show(global, &changed.1)?;
         }
         Command::Delete { id, place, yes } => {
@@ -133,6 +173,7 @@ fn show(global: &Global, item: &Project) -> Result<(), Failure> {
         vec![("id", item.id.clone()), ("organization", item.organization.clone()), ("name", item.name.clone())];
     fields.extend(policy::fields(&item.secret_policy));
     fields.push(("limits", limits::shown(&item.limits)));
+    fields.extend(quotas::fields(&item.quotas));
     fields.push(("created_at", item.created_at.0.to_string()));
     output::print(&output::fields(&fields))
 }

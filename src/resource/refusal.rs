@@ -50,6 +50,8 @@ pub enum Refusal {
     RateLimited(Exceeded),
     /// What was granted is used up.
     QuotaExceeded(Box<QuotaExceeded>),
+    /// Whether there is enough left for the request cannot be looked up, or that it was used not be written.
+    Unknowable,
     /// The balance does not cover the request.
     InsufficientBalance(InsufficientBalance),
     /// A good token from an address that is not allowed.
@@ -84,6 +86,7 @@ impl Refusal {
             Self::IpNotAllowed { .. } => Reason::IpNotAllowed,
             Self::RateLimited(_) => Reason::RateLimited,
             Self::QuotaExceeded(_) => Reason::QuotaExceeded,
+            Self::Unknowable => Reason::Unavailable,
             Self::InsufficientBalance(_) => Reason::InsufficientBalance,
         }
     }
@@ -100,6 +103,7 @@ impl Refusal {
             Self::RateLimited(exceeded) => exceeded.detail(),
             Self::QuotaExceeded(exceeded) => exceeded.detail(),
             Self::InsufficientBalance(short) => short.detail(),
+            Self::Unknowable => "the service cannot count this request for the moment; try again".to_owned(),
             Self::NoCredentials => "send an access token: Authorization: Bearer TOKEN".to_owned(),
             Self::Malformed(detail) => detail.clone(),
             Self::Token(error) => error.to_string(),
@@ -137,6 +141,7 @@ impl Refusal {
             | Self::NoRule { .. }
             | Self::RateLimited(_)
             | Self::QuotaExceeded(_)
+            | Self::Unknowable
             | Self::InsufficientBalance(_) => None,
         }
     }
@@ -167,7 +172,7 @@ impl Refusal {
             Self::RateLimited(exceeded) => problem = problem.with_exceeded(exceeded),
             Self::QuotaExceeded(exceeded) => problem = problem.with_quota(exceeded),
             Self::InsufficientBalance(short) => problem = problem.with_balance(short),
-            Self::NoCredentials | Self::Malformed(_) | Self::Token(_) | Self::NoRule { .. } => {}
+            Self::NoCredentials | Self::Malformed(_) | Self::Token(_) | Self::NoRule { .. } | Self::Unknowable => {}
         }
         let mut response = Response::new(B::from(problem.to_json()));
         *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::FORBIDDEN);
@@ -175,7 +180,7 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match &self {
-            Self::Token(TokenError::Undecidable(_)) => {
+            Self::Token(TokenError::Undecidable(_)) | Self::Unknowable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::RateLimited(exceeded) => insert_exceeded(headers, exceeded),
@@ -243,6 +248,7 @@ mod tests {
                 resets_at: None,
             })),
             Refusal::InsufficientBalance(InsufficientBalance { whose: "client", balance: 0, cost: 1 }),
+            Refusal::Unknowable,
         ];
         for refusal in &all {
             match refusal {
@@ -257,6 +263,7 @@ mod tests {
                 | Refusal::RateLimited(_)
                 | Refusal::QuotaExceeded(_)
                 | Refusal::InsufficientBalance(_)
+                | Refusal::Unknowable
                 | Refusal::IpNotAllowed { .. } => {}
             }
         }

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex};
 use mintage::clock::UnixTime;
 use mintage::id::ClientId;
 use mintage::server::model::{
-    Api, AuditHead, AuditKey, AuditSigner, ChainWalk, Change, Client, ClientUsage, ClientUses, Figures, Gap, KeyRecord,
-    Per, Receipt, ReceiptRecord, RefusalRecord, ReplayedAnswer, Revocation, SecretUse, Segment, Verdict,
+    Account, AccountId, Api, AuditHead, AuditKey, AuditSigner, ChainWalk, Change, Client, ClientUsage, ClientUses,
+    Figures, Gap, KeyRecord, Per, Receipt, ReceiptRecord, RefusalRecord, ReplayedAnswer, Revocation, SecretUse,
+    Segment, Verdict,
 };
 use mintage::server::store::redb::RedbStore;
 use mintage::server::store::{
-    Added, AuditReader, AuditStore, BackupStream, ClientSearch, ClientStore, CutOff, Cutoffs, Entry, FoundClients,
-    HoldersCut, KeyStore, NoticeStore, ReceiptStore, Registry, RegistryStore, RevocationStore, Store, StoreError,
-    UsageStore,
+    AccountStore, Added, AuditReader, AuditStore, BackupStream, ClientSearch, ClientStore, CutOff, Cutoffs, Entry,
+    FoundClients, HoldersCut, KeyStore, NoticeStore, ReceiptStore, Registry, RegistryStore, RevocationStore, Store,
+    StoreError, UsageStore,
 };
 use tokio::sync::Semaphore;
 
@@ -112,6 +113,11 @@ gated! { ClientStore:
     replace_clients(clients: Vec<(Client, u64, Change)>) -> Vec<bool>;
     add_clients(clients: Vec<(Client, Change)>) -> Vec<Added>;
     delete_client(id: &ClientId, expected: u64, revoked: Vec<Revocation>, change: Change) -> Vec<Api>;
+}
+
+gated! { AccountStore:
+    account(id: &AccountId) -> Option<Account>;
+    note_accounts(accounts: Vec<(AccountId, Account)>) -> ();
 }
 
 gated! { RegistryStore:

@@ -40,6 +40,8 @@ pub fn project(organization: &str, id: &str, revision: u64) -> Entry {
         name: id.to_owned(),
         secret_policy: mintage::api::SecretPolicy::default(),
         limits: mintage::api::Limits::default(),
+        quotas: mintage::api::Quotas::default(),
+        paid_in: None,
         created_at: UnixTime::from_seconds(5),
         revision,
     })

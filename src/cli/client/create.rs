@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::api::{Client, NewClient, NewSecret};
 use crate::cli::admin::{Admin, segment};
-use crate::cli::{Failure, Global, apply, limits, output};
+use crate::cli::{Failure, Global, apply, limits, output, quotas};
 use crate::secret::Environment;
 use crate::server::config::Span;
 
@@ -55,13 +55,16 @@ pub(in crate::cli) struct Create {
     /// For programs; as often as there are labels
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = super::label)]
     labels: Vec<(String, String)>,
+    /// How much it may use: tokens or requests, day, month or total, such as tokens.day=1000; as often as there are quotas
+    #[arg(long = "quota", value_name = "QUOTA=UNITS", value_parser = quotas::quota)]
+    quotas: Vec<quotas::Quota>,
     /// Write the credentials to FILE, for its owner alone, instead of showing the secret; a file that is there is left
     /// alone
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// Make what is registered what FILE says instead: the same as `mintage apply FILE`, with its options
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "scopes", "roles", "organization", "project",
-          "allow_ip", "env", "id", "token_ttl", "limits", "secret_ttl", "description", "owner", "labels", "save"])]
+          "allow_ip", "env", "id", "token_ttl", "limits", "secret_ttl", "description", "owner", "labels", "quotas", "save"])]
     from_file: Option<PathBuf>,
     #[command(flatten)]
     apply: apply::Options,
@@ -91,6 +94,7 @@ pub(super) async fn run(global: &Global, admin: &Admin, create: Create) -> Resul
         description: create.description,
         owner: create.owner,
         labels: create.labels.into_iter().collect(),
+        quotas: quotas::of(&create.quotas),
         ..NewClient::default()
     };
     let made = made(admin, &new).await?;

@@ -1,4 +1,5 @@
-//! `mintage client create|import|export|list|show|usage|review|update|rotate|withdraw|revoke|enable|disable|delete`
+//! `mintage client create|import|export|list|show|usage|quotas|balance|review|update|rotate|withdraw|revoke|enable|
+//! disable|delete`
 
 pub(super) mod create;
 mod import;
@@ -21,7 +22,7 @@ use crate::secret::Environment;
 
 use crate::cli::admin::{Admin, segment};
 use crate::cli::confirm::{self, Deletion};
-use crate::cli::{Failure, Global, output, times};
+use crate::cli::{Failure, Global, output, quotas, times};
 
 use show::show;
 
@@ -45,6 +46,19 @@ pub(super) enum Command {
     },
     /// Show what a client has used: tokens issued and refused, by secret and scope, and when each was last used
     Usage(usage::Usage),
+    /// Show how much of its quotas a client has used, and its balance
+    Quotas {
+        /// Its client_id
+        id: String,
+    },
+    /// Change the prepaid balance of a client
+    #[command(override_usage = "mintage client balance [OPTIONS] <ID>")]
+    Balance {
+        /// Its client_id
+        id: String,
+        #[command(flatten)]
+        change: quotas::Balance,
+    },
     /// List what is worth a look: secrets that are about to end, clients and scopes that nobody uses
     Review(review::Review),
     /// Change a client; what takes from what it may do cuts its tokens off
@@ -120,6 +134,10 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
             }
         }
         Command::Review(review) => return review::run(global, &admin, &review).await,
+        Command::Quotas { id } => quotas::show(global, &admin, &format!("{}/quotas", path(&id))).await?,
+        Command::Balance { id, change } => {
+            quotas::change_balance(global, &admin, &format!("{}/balance", path(&id)), change).await?;
+        }
         Command::Usage(usage) => usage::run(global, &admin, &path(&usage.id), &usage).await?,
         Command::Rotate(rotate) => rotate::run(global, &admin, &path(&rotate.id), rotate).await?,
         Command::Update(update) => {

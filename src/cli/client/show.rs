@@ -1,7 +1,7 @@
 //! A client, as people see it.
 
 use crate::api::{Client, EffectiveScope};
-use crate::cli::{Failure, Global, limits, output, times};
+use crate::cli::{Failure, Global, limits, output, quotas, times};
 use crate::server::config::Span;
 
 /// What it is and which secrets it has.
@@ -59,6 +59,7 @@ fn print(global: &Global, client: &Client, scopes: &str) -> Result<(), Failure> 
         let labels: Vec<_> = client.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
         fields.push(("labels", labels.join(" ")));
     }
+    fields.extend(quotas::fields(&client.quotas));
     fields.push(("created_at", client.created_at.0.to_string()));
     let rows: Vec<_> = client
         .secrets

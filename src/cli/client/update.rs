@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::{Client, ClientPatch};
 use crate::cli::admin::Admin;
 use crate::cli::edit::{edited, missing};
+use crate::cli::quotas;
 use crate::cli::{Failure, limits};
 use crate::server::config::Span;
 use crate::source_ip::Allowlist;
@@ -71,6 +72,10 @@ struct Changes {
     /// A label to take away; as often as there are labels
     #[arg(long, value_name = "NAME")]
     remove_label: Vec<String>,
+    /// How much it may use: tokens or requests, day, month or total, such as tokens.day=1000; none takes the quota away;
+    /// as often as there are quotas
+    #[arg(long = "quota", value_name = "QUOTA=UNITS|none", value_parser = quotas::quota)]
+    quotas: Vec<quotas::Quota>,
 }
 
 /// Changes the client at `path`. Where the change was one that cuts tokens off, the second value says what became of
@@ -136,6 +141,7 @@ impl Changes {
             description: self.description.clone().map(Some),
             owner: self.owner.clone().map(Some),
             labels: (!labels.is_empty()).then_some(Some(labels)),
+            quotas: quotas::patch(&self.quotas),
         })
     }
 }

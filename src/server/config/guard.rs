@@ -30,6 +30,9 @@ pub struct Guard {
     /// Controls that decide, log and count, but let through.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadow: Vec<Control>,
+    /// What a request costs, in units of quotas and balances: 1 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<u32>,
     /// What is let through at all.
     #[serde(default)]
     pub rule: Vec<Rule>,
@@ -56,6 +59,9 @@ pub struct Rule {
     /// The addresses, in place of the guard's.
     #[serde(default, deserialize_with = "load::cidrs", skip_serializing_if = "Allowlist::is_empty")]
     pub allowlist: Allowlist,
+    /// What a request costs, in place of what the guard says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<u32>,
 }
 
 /// The one set of headers that says what was asked of the guarded service.

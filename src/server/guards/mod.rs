@@ -53,9 +53,17 @@ pub struct Policy {
     pub allowlist: Allowlist,
     /// Controls that decide, log and count, but let through.
     pub shadow: Vec<Control>,
+    /// What a request costs, in units of quotas and balances; 1 unless it is said.
+    pub cost: Option<u32>,
 }
 
 impl Policy {
+    /// What a request costs.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        u64::from(self.cost.unwrap_or(1))
+    }
+
     /// A guard like `base` that asks for this, and for tokens for all of `audiences`.
     #[must_use]
     pub fn guard(&self, base: &Guard, audiences: &[Arc<str>]) -> Guard {
@@ -124,6 +132,7 @@ impl ConfiguredGuard {
             environment: configured.environment.map(|environment| environment.as_str().into()),
             allowlist: configured.allowlist.clone(),
             shadow: configured.shadow.clone(),
+            cost: configured.cost,
         };
         if configured.audience.as_deref() == Some("") {
             return Err(EMPTY_AUDIENCE.to_owned());
@@ -203,6 +212,7 @@ fn of_rule(rule: &config::Rule, guard: &Policy) -> Policy {
         environment: rule.environment.map(|own| own.as_str().into()).or_else(|| guard.environment.clone()),
         allowlist: if rule.allowlist.is_empty() { &guard.allowlist } else { &rule.allowlist }.clone(),
         shadow: guard.shadow.clone(),
+        cost: rule.cost.or(guard.cost),
     }
 }
 

@@ -18,6 +18,9 @@ use super::operator::Needed;
 use super::render::Fault;
 use super::{App, idempotency};
 
+/// What a request to a route of our own costs.
+const COST: u64 = 1;
+
 /// The listener that routes are made for.
 #[derive(Debug)]
 pub(super) struct Access<'a> {
@@ -43,7 +46,11 @@ async fn within_limits(State(app): State<App>, request: Request, next: Next) -> 
         return Fault::new(&app, Error::Internal("a limited route without a guard".to_owned())).into_response();
     };
     let source = request.extensions().get::<SourceAddress>().copied();
-    match app.service.admit(&token, Class::of(request.method())).await {
+    let admitted = match app.service.admit(&token, Class::of(request.method())).await {
+        Ok(admitted) => app.service.charge(&token, COST).await.map(|()| admitted),
+        refused => refused,
+    };
+    match admitted {
         Ok(admitted) => {
             let mut response = next.run(request).await;
             if let Some(standing) = &admitted.standing {

@@ -17,6 +17,7 @@ use crate::resource::{AccessToken, Guard, Refusal, Refused};
 use crate::scope::ScopeSet;
 use crate::server::error::Error;
 use crate::server::guards::Policy;
+use crate::server::service::Admitted;
 use crate::source_ip::Peer;
 
 use super::openapi::{AtAGuard, Forwarded, OfAForwardedRequest};
@@ -111,6 +112,13 @@ fn pointing_to_metadata(app: &App, guard: Guard, audiences: &[Arc<str>]) -> Guar
     }
 }
 
+/// Weighs what the guard has let through against its credential's limits, and then against quotas and balances.
+async fn admit(app: &App, token: &AccessToken, class: Class, cost: u64) -> Result<Admitted, Refusal> {
+    let admitted = app.service.admit(token, class).await?;
+    app.service.charge(token, cost).await?;
+    Ok(admitted)
+}
+
 async fn decide(
     app: &App,
     policy: &Policy,
@@ -127,7 +135,7 @@ async fn decide(
         rule(token).map(|token| (token, source)).map_err(|refusal| Refused { refusal, source, client_id })
     });
     let admitted = match decided {
-        Ok((token, source)) => match app.service.admit(&token, class).await {
+        Ok((token, source)) => match admit(app, &token, class, policy.cost()).await {
             Ok(admitted) => Ok((token, admitted)),
             Err(refusal) => {
                 let client_id = Some(token.client_id().to_owned());

@@ -25,6 +25,7 @@ mod operator;
 mod organizations;
 mod projects;
 mod query;
+mod quotas;
 mod render;
 mod review;
 mod revocations;
@@ -248,6 +249,10 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
                 .merge(access.post(bulk::import_clients, "mintage:clients:write"))
                 .layer(axum::Extension(extract::MaxJson(bulk::MAX_BODY))),
         )
+        .route("/api/v1/projects/{id}/quotas", access.get(quotas::show_project, "mintage:projects:read"))
+        .route("/api/v1/projects/{id}/balance", access.post(quotas::change_project, "mintage:projects:write"))
+        .route("/api/v1/clients/{id}/quotas", access.get(quotas::show_client, "mintage:clients:read"))
+        .route("/api/v1/clients/{id}/balance", access.post(quotas::change_client, "mintage:clients:write"))
         .route("/api/v1/clients/{id}/usage", access.get(usage::show, "mintage:usage:read"))
         .route("/api/v1/clients/{id}/revoke", access.post(clients::revoke, "mintage:clients:write"))
         .route(

@@ -48,7 +48,7 @@ fn read(mut form: ClientForm) -> Result<IssueRequest, Error> {
 fn token_response(issued: IssuedToken) -> Response {
     // A `TokenResponse`, written out: neither a compact JWS nor scopes (RFC 6749 §3.3) have anything that JSON escapes,
     // and looking each byte over for it would be the dearest part of the answer.
-    let IssuedToken { token, scopes, expires_in, refresh_in, standing } = issued;
+    let IssuedToken { token, scopes, expires_in, refresh_in, standing, granted: _ } = issued;
     let mut body = String::with_capacity(token.len() + scopes.len() + 160);
     body.push_str("{\"access_token\":\"");
     body.push_str(&token);

@@ -14,7 +14,7 @@ use crate::scope::ScopeSet;
 use crate::secret::Environment;
 use crate::source_ip::Allowlist;
 
-use super::{ClientUses, KeptHash, Place, Revocation};
+use super::{AccountId, ClientUses, KeptHash, Owner, Place, Revocation};
 
 /// The most secrets that one client has.
 pub const MAX_SECRETS: usize = 5;
@@ -56,6 +56,13 @@ pub struct Client {
     pub owner: String,
     /// For programs.
     pub labels: BTreeMap<String, String>,
+    /// How much it may use.
+    #[serde(default)]
+    pub quotas: api::Quotas,
+    /// All that was paid in for it, less what was taken off by hand; none where no balance is kept. What it has spent is
+    /// in its account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_in: Option<i64>,
     /// When it was registered.
     pub created_at: UnixTime,
     /// When it was last changed.
@@ -127,6 +134,12 @@ impl Client {
         Ok(revoked)
     }
 
+    /// What is kept of what it uses.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        AccountId { owner: Owner::Client(self.client_id.clone()), since: self.created_at }
+    }
+
     /// Where it belongs.
     #[must_use]
     pub fn place(&self) -> Place {
@@ -174,6 +187,7 @@ impl Client {
             description: self.description.clone(),
             owner: self.owner.clone(),
             labels: self.labels.clone(),
+            quotas: self.quotas,
             created_at: Rfc3339(self.created_at),
             updated_at: Rfc3339(self.updated_at),
         }

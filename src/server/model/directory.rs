@@ -7,7 +7,7 @@ use crate::api::{Level, Limits, SecretPolicy};
 use crate::clock::{Rfc3339, UnixTime};
 use crate::scope::{Scope, ScopeSet};
 
-use super::Place;
+use super::{AccountId, Owner, Place};
 
 /// An organization, which holds projects, APIs and roles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,13 @@ pub struct Project {
     /// How many requests each of its clients may make, where that is other than above.
     #[serde(default)]
     pub limits: Limits,
+    /// How much its clients may use together.
+    #[serde(default)]
+    pub quotas: api::Quotas,
+    /// All that was paid in for it, less what was taken off by hand; none where no balance is kept. What it has spent is
+    /// in its account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_in: Option<i64>,
     /// When it was made.
     pub created_at: UnixTime,
     /// Counts its changes. A record from before they were counted has none.
@@ -91,6 +98,13 @@ impl Project {
         Place::project(&self.organization, &self.id)
     }
 
+    /// What is kept of what its clients use.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        let owner = Owner::Project { organization: self.organization.clone(), id: self.id.clone() };
+        AccountId { owner, since: self.created_at }
+    }
+
     /// As it is shown.
     #[must_use]
     pub fn shown(&self) -> api::Project {
@@ -100,6 +114,7 @@ impl Project {
             name: self.name.clone(),
             secret_policy: self.secret_policy.clone(),
             limits: self.limits,
+            quotas: self.quotas,
             created_at: Rfc3339(self.created_at),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Responsible for: the records' members and what follows from one record alone. Never: deciding, storing, HTTP.
 
+mod account;
 mod api;
 mod audit;
 mod chain;
@@ -16,6 +17,7 @@ mod receipt;
 mod refusal;
 mod usage;
 
+pub use account::{Account, AccountId, Measure, Owner, Taken, Used, most_unwritten};
 pub use api::{Api, DefinedScope};
 pub use audit::{Actor, AuditHead, Change, Origin, SealedChange};
 pub use chain::{

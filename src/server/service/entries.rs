@@ -1,6 +1,6 @@
 //! What organizations, projects and roles have in common: names, policies, and how one is changed.
 
-use crate::api::{Limits, OrganizationPatch, SecretPolicy, SecretPolicyPatch};
+use crate::api::{Limits, MAX_UNITS, OrganizationPatch, Quotas, SecretPolicy, SecretPolicyPatch};
 use crate::limit::MAX_REQUESTS;
 use crate::server::error::{Error, FieldError};
 use crate::server::model::EntityTag;
@@ -72,6 +72,17 @@ pub(super) fn check_limits(limits: &Limits, errors: &mut Vec<FieldError>) {
         if rate.burst == Some(0) {
             let detail = "at least 1; leave it out to have as many as per_minute, or set per_minute to 0 for no limit";
             errors.push(FieldError::new(field("burst"), detail));
+        }
+    }
+}
+
+/// Quotas as they are to be.
+pub(super) fn check_quotas(quotas: &Quotas, errors: &mut Vec<FieldError>) {
+    for (measure, of) in [("tokens", quotas.tokens), ("requests", quotas.requests)] {
+        for (period, quota) in [("day", of.day), ("month", of.month), ("total", of.total)] {
+            if quota.is_some_and(|quota| quota > MAX_UNITS) {
+                errors.push(FieldError::new(format!("quotas.{measure}.{period}"), format!("at most {MAX_UNITS}")));
+            }
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct IssuedToken {
     pub token: String,
     /// Its scopes.
     pub scopes: String,
+    /// The same, one by one.
+    pub granted: ScopeSet,
     /// How long it lives, in seconds.
     pub expires_in: u64,
     /// In how many seconds it is best renewed.
@@ -140,12 +142,17 @@ impl Service {
             refusal
         };
         let admitted = self.admit_token_request(&authenticated.client).map_err(|error| refused(error.into(), None))?;
-        let mut issued = self.issue_to(&authenticated, &request).map_err(|error| refused(error, admitted.standing))?;
+        let refused = |error| refused(error, admitted.standing);
+        let (mut issued, record) = self.issue_to(&authenticated, &request).map_err(refused)?;
+        // The last that may refuse it: what is refused for anything else takes nothing.
+        self.charge_token(&authenticated.client).await.map_err(refused)?;
+        self.note_issued(&authenticated, &issued.granted, request.source);
+        self.audit.issuances.note(record);
         issued.standing = admitted.standing;
         Ok(issued)
     }
 
-    fn issue_to(&self, authenticated: &Authenticated, request: &IssueRequest) -> Result<IssuedToken, Error> {
+    fn issue_to(&self, authenticated: &Authenticated, request: &IssueRequest) -> Result<(IssuedToken, Issued), Error> {
         let client = &authenticated.client;
         if request.grant_type != "client_credentials" {
             return Err(Error::UnsupportedGrantType);
@@ -172,7 +179,7 @@ impl Service {
         grant: &Grant<'_>,
         catalog: &CatalogSnapshot,
         source: SourceAddress,
-    ) -> Result<IssuedToken, Error> {
+    ) -> Result<(IssuedToken, Issued), Error> {
         let client = &authenticated.client;
         let secret = authenticated.secret().ok_or_else(|| Error::Internal("a secret is gone".to_owned()))?;
         let signer = self.keys.signer().ok_or_else(no_key)?;
@@ -209,8 +216,7 @@ impl Service {
                 "the token would be longer than {MAX_TOKEN_BYTES} bytes, which no verifier takes; ask for fewer scopes"
             )));
         }
-        self.note_issued(authenticated, &grant.scopes, source);
-        self.audit.issuances.note(Issued {
+        let record = Issued {
             at: now,
             client: Arc::clone(client),
             secret_id: secret.id.clone(),
@@ -219,8 +225,9 @@ impl Service {
             audience: grant.audience.iter().map(|api| (*api).to_owned()).collect(),
             source: source.ip,
             ttl,
-        });
+        };
         let refresh_in = pace::refresh_in(ttl, client.client_id.as_str(), source.ip);
-        Ok(IssuedToken { token, scopes, expires_in: ttl, refresh_in, standing: None })
+        let granted = grant.scopes.clone();
+        Ok((IssuedToken { token, scopes, granted, expires_in: ttl, refresh_in, standing: None }, record))
     }
 }

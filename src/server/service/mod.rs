@@ -3,6 +3,7 @@
 //! Responsible for: what is granted, to whom, and what changes. Never: status codes, headers, files. One file a
 //! subject; `http/` mirrors them by name.
 
+mod accounts;
 mod admit;
 mod apis;
 mod audiences;
@@ -10,6 +11,7 @@ mod audit;
 mod authenticate;
 mod authority;
 mod backup;
+mod balance;
 mod catalog;
 mod client_cache;
 mod clients;
@@ -128,6 +130,7 @@ pub struct Service {
     slow: slow::SlowChecks,
     last_review: notices::LastReview,
     limiters: admit::Limiters,
+    accounts: accounts::Accounts,
 }
 
 impl Service {
@@ -176,6 +179,7 @@ impl Service {
             slow,
             last_review: notices::LastReview::default(),
             limiters: admit::Limiters::default(),
+            accounts: accounts::Accounts::default(),
         })
     }
 

@@ -10,7 +10,7 @@ use crate::server::model::{DEFAULT, Place, Project};
 use crate::server::store::{Entry, StoreError};
 
 use super::cursor::{JOINT, PageRequest};
-use super::entries::{Tagged, apply, check_id, check_limits, check_policy, name_or};
+use super::entries::{Tagged, apply, check_id, check_limits, check_policy, check_quotas, name_or};
 use super::{Caller, MAX_TRIES, Service};
 
 /// How long before its end a secret is listed as ending, unless a policy says so.
@@ -47,7 +47,12 @@ impl Service {
     }
 
     /// The project of this id, of the organization that is named or the caller's.
-    fn project_named(&self, organization: Option<&str>, id: &str, caller: &Caller) -> Result<Arc<Project>, Error> {
+    pub(super) fn project_named(
+        &self,
+        organization: Option<&str>,
+        id: &str,
+        caller: &Caller,
+    ) -> Result<Arc<Project>, Error> {
         let organization = organization.map_or_else(|| caller.home().organization, str::to_owned);
         self.known_project(&Place::project(&organization, id), caller)
     }
@@ -131,6 +136,7 @@ impl Service {
         let name = name_or(&new.id, new.name, &mut errors);
         check_policy(&new.secret_policy, &mut errors);
         check_limits(&new.limits, &mut errors);
+        check_quotas(&new.quotas, &mut errors);
         if !errors.is_empty() {
             return Err(Error::InvalidFields(errors));
         }
@@ -142,6 +148,8 @@ impl Service {
             name,
             secret_policy: new.secret_policy,
             limits: new.limits,
+            quotas: new.quotas,
+            paid_in: None,
             created_at: self.clock.now(),
             revision: 1,
         };
@@ -171,7 +179,23 @@ impl Service {
             let before = self.project_named(organization, id, caller)?;
             caller.check_tag(&before.tag())?;
             let mut after = Project::clone(&before);
-            apply(patch, &mut after.name, &mut after.secret_policy, &mut after.limits)?;
+            let common = api::OrganizationPatch {
+                name: patch.name.clone(),
+                secret_policy: patch.secret_policy.clone(),
+                limits: patch.limits,
+            };
+            apply(&common, &mut after.name, &mut after.secret_policy, &mut after.limits)?;
+            if let Some(quotas) = &patch.quotas {
+                let mut errors = Vec::new();
+                after.quotas = before.quotas.patched(quotas);
+                check_quotas(&after.quotas, &mut errors);
+                if !errors.is_empty() {
+                    return Err(Error::InvalidFields(errors));
+                }
+            }
+            if after.quotas != before.quotas {
+                caller.check_binds(&after.account().owner, "changing the quotas of a project")?;
+            }
             if after == *before {
                 return Ok(Tagged { tag: before.tag(), value: before.shown() });
             }
@@ -203,7 +227,9 @@ impl Service {
         }
         let change =
             self.change(caller, "project.delete", id, Some(before.place()), json!(before.shown()), Value::Null);
-        if self.delete_entry(Entry::Project(Project::clone(&before)), change).await? {
+        let done = self.delete_entry(Entry::Project(Project::clone(&before)), change).await?;
+        if done {
+            self.accounts.forget(&before.account());
             return Ok(());
         }
         Err(Error::Conflict(format!("the project {id} has clients, or was just changed; delete its clients first")))

@@ -119,6 +119,10 @@ impl Service {
             self.metrics.flush_failed();
             tracing::warn!(%error, "what clients used could not be written; it is kept for the next try");
         }
+        if let Err(error) = self.flush_accounts().await {
+            self.metrics.flush_failed();
+            tracing::warn!(%error, "what was used of quotas could not be written; it is kept for the next try");
+        }
         self.flush_better_hashes().await;
         self.flush_refusals().await;
     }

@@ -4,6 +4,7 @@
 //! made. Every verb that changes something answers after the change is durable; `now` is an argument; what is not there
 //! is `None`; a change names the revision it was made from.
 
+mod accounts;
 mod audit;
 pub mod redb;
 
@@ -23,6 +24,7 @@ use super::model::{
     ReceiptRecord, ReplayedAnswer, Revocation, Role, SecretUse,
 };
 
+pub use accounts::AccountStore;
 pub use audit::{AuditReader, AuditStore, Cutoffs};
 
 /// What a store can fail with.
@@ -346,7 +348,15 @@ pub trait NoticeStore: std::fmt::Debug + Send + Sync {
 /// The store: all of them, and what it keeps of itself.
 #[async_trait::async_trait]
 pub trait Store:
-    ClientStore + RegistryStore + KeyStore + RevocationStore + UsageStore + AuditStore + ReceiptStore + NoticeStore
+    ClientStore
+    + RegistryStore
+    + KeyStore
+    + RevocationStore
+    + UsageStore
+    + AccountStore
+    + AuditStore
+    + ReceiptStore
+    + NoticeStore
 {
     /// A secret of this store's own, made with it: what cursors are sealed with.
     async fn cursor_secret(&self) -> Result<Vec<u8>, StoreError>;

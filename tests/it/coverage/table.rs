@@ -105,6 +105,10 @@ pub const TABLE: &[Row] = &[
     ("POST", "/api/v1/clients/{id}/secrets", "{}", Operators(ABSENT, 201)),
     ("POST", "/api/v1/clients/{id}/secrets/retire", "{}", Operators(ABSENT, 200)),
     ("DELETE", "/api/v1/clients/{id}/secrets/{secret_id}", "", Operators(ABSENT, 200)),
+    ("GET", "/api/v1/projects/{id}/quotas", "", Operators(ABSENT, 200)),
+    ("POST", "/api/v1/projects/{id}/balance", r#"{"add":{n}}"#, Operators(ABSENT, 200)),
+    ("GET", "/api/v1/clients/{id}/quotas", "", Operators(ABSENT, 200)),
+    ("POST", "/api/v1/clients/{id}/balance", r#"{"add":{n}}"#, Operators(ABSENT, 200)),
     ("GET", "/api/v1/clients/{id}/usage", "", Operators(ABSENT, 200)),
     ("GET", "/api/v1/bulk/clients", "", Operators(200, 200)),
     // Each is answered for itself: in another organization it fails as in one that there is not.

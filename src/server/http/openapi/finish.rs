@@ -15,7 +15,7 @@ use super::refusals::{Surface, refusals, text_header};
 /// The security scheme of operators' routes.
 const TOKEN: &str = "client_credentials";
 /// What has an entity tag.
-const TAGGED: [&str; 5] = ["Organization", "Project", "Api", "Role", "Client"];
+const TAGGED: [&str; 6] = ["Organization", "Project", "Api", "Role", "Client", "Balance"];
 
 /// What one handler answers under several paths: the one it declares, another, and what tells their names apart.
 const ALSO: [(&str, &str, &str); 3] = [
@@ -33,6 +33,9 @@ const GUARD: &[Reason] = &[
     Reason::TokenRevoked,
     Reason::IpNotAllowed,
     Reason::RateLimited,
+    Reason::QuotaExceeded,
+    Reason::InsufficientBalance,
+    Reason::Unavailable,
 ];
 /// What every operators' route can refuse for.
 const OPERATORS: &[Reason] =

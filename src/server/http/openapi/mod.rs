@@ -22,7 +22,7 @@ use utoipa::OpenApi;
 
 use super::{
     App, apis, audit, bulk, clients, errors, explain, forward_auth, health, introspect, keys, metrics, organizations,
-    projects, review, revocations, revoke, roles, store, token, usage, well_known, whoami,
+    projects, quotas, review, revocations, revoke, roles, store, token, usage, well_known, whoami,
 };
 
 pub(super) use params::{
@@ -71,6 +71,10 @@ pub(super) use shapes::{JwkSet, NewToken, TokenInForm};
         bulk::export_clients,
         bulk::import_clients,
         usage::show,
+        quotas::show_client,
+        quotas::change_client,
+        quotas::show_project,
+        quotas::change_project,
         review::list,
         audit::list,
         audit::head,

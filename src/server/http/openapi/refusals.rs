@@ -81,7 +81,7 @@ kinds! {
     /// Of the token endpoint.
     AtTheToken = OAuth [
         MalformedRequest, UnsupportedGrantType, InvalidScope, InvalidTarget, InvalidClient, IpNotAllowed, RateLimited,
-        RequestTimeout, BodyTooLarge, InternalError, Unavailable
+        QuotaExceeded, RequestTimeout, BodyTooLarge, InternalError, Unavailable
     ];
     /// Of introspection.
     OfAToken = OAuth [

@@ -18,7 +18,7 @@ use crate::server::error::{Error, FieldError};
 use crate::server::model::{Client, Revocation};
 use crate::server::store::{ABSENT, StoreError};
 
-use super::entries::{Tagged, check_limits, check_name};
+use super::entries::{Tagged, check_limits, check_name, check_quotas};
 use super::{Caller, CatalogSnapshot, Grants, MAX_TRIES, Service};
 
 use fields::{allowlist, check_labels, check_text, grantable, roles};
@@ -82,6 +82,7 @@ impl Service {
         check_text("description", &new.description, &mut errors);
         check_text("owner", &new.owner, &mut errors);
         check_labels(&new.labels, &mut errors);
+        check_quotas(&new.quotas, &mut errors);
         let place = self.project_for(new.organization.as_deref(), new.project.as_deref(), caller);
         let place = place.unwrap_or_else(|error| {
             errors.push(error);
@@ -123,6 +124,8 @@ impl Service {
             description: new.description,
             owner: new.owner,
             labels: new.labels,
+            quotas: new.quotas,
+            paid_in: None,
             created_at: now,
             updated_at: now,
             revision: ABSENT + 1,
@@ -172,6 +175,7 @@ impl Service {
             let change = self.change(caller, "client.delete", id, place, was, Value::Null);
             let done = self.store.delete_client(&client.client_id, client.revision, revoked.clone(), change).await;
             self.clients.forget(&client.client_id);
+            self.accounts.forget(&client.account());
             self.settle(&done, revoked);
             match done {
                 Ok(apis) => {
@@ -197,7 +201,7 @@ impl Service {
     }
 
     /// The client of this id, if it is what the caller has seen, and holds no more than they do.
-    async fn changeable(&self, id: &str, caller: &Caller) -> Result<Client, Error> {
+    pub(super) async fn changeable(&self, id: &str, caller: &Caller) -> Result<Client, Error> {
         let client = self.existing(id, caller).await?;
         caller.check_tag(&client.tag())?;
         caller.check_holds("changing this client", &Grants::of_client(&client, &self.catalog.now()))?;

@@ -8,7 +8,7 @@ use crate::server::error::Error;
 use crate::server::model::Client;
 
 use super::fields::{allowlist, check_labels, check_text, grantable, roles};
-use super::{Caller, CatalogSnapshot, Service, Tagged, check_limits, check_name};
+use super::{Caller, CatalogSnapshot, Service, Tagged, check_limits, check_name, check_quotas};
 
 impl Service {
     /// Changes a client as the merge patch says (RFC 7396). Disabling it, taking a scope away and narrowing its
@@ -63,6 +63,9 @@ impl Service {
             .change_client(id, action, caller, |client, now| {
                 let before = client.clone();
                 self.apply(patch, client)?;
+                if client.quotas != before.quotas {
+                    caller.check_binds(&client.account().owner, "changing its own quotas")?;
+                }
                 let disabled = patch.status == Some(ClientStatus::Disabled);
                 if disabled || (is_narrower(client, &before, &self.catalog.now()) && !keep_tokens) {
                     self.cut_off(client, now)
@@ -109,6 +112,10 @@ impl Service {
         if let Some(limits) = &patch.limits {
             client.limits = client.limits.patched(limits);
             check_limits(&client.limits, &mut errors);
+        }
+        if let Some(quotas) = &patch.quotas {
+            client.quotas = client.quotas.patched(quotas);
+            check_quotas(&client.quotas, &mut errors);
         }
         if let Some(status) = patch.status {
             client.status = status;

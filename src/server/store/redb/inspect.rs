@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::crypto::sha256;
 use crate::server::model::{
-    Api, AuditHead, Client, ClientUses, Figures, KeyRecord, Organization, Project, ReceiptRecord, RefusalRecord, Role,
-    SCHEMA_VERSION, SecretUse,
+    Account, Api, AuditHead, Client, ClientUses, Figures, KeyRecord, Organization, Project, ReceiptRecord,
+    RefusalRecord, Role, SCHEMA_VERSION, SecretUse,
 };
 
 use crate::server::store::StoreError;
@@ -65,6 +65,7 @@ fn records(table: &str) -> Option<Reads> {
         "organizations" => reads::<Organization>,
         "roles" => reads::<Role>,
         "receipts" => reads::<ReceiptRecord>,
+        "accounts" => reads::<Account>,
         "apis" => reads::<Api>,
         "projects" => reads::<Project>,
         "keys" => reads::<KeyRecord>,

@@ -1,5 +1,6 @@
 //! The embedded store: one redb file, one writer thread.
 
+mod accounts;
 mod apis;
 mod audit;
 mod audit_file;

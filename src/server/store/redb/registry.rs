@@ -11,7 +11,7 @@ use super::audit::seal;
 use super::clients::replace_client;
 use super::revocations::revoke;
 use super::tables::{APIS, CLIENTS, ORGANIZATIONS, PROJECTS, ROLES, decode, encode};
-use super::{RedbStore, apis, index, unavailable};
+use super::{RedbStore, accounts, apis, index, unavailable};
 
 fn all<K: redb::Key + 'static, T: DeserializeOwned>(
     table: &ReadOnlyTable<K, &'static [u8]>,
@@ -182,6 +182,7 @@ fn delete(transaction: &WriteTransaction, entry: &Entry, change: &Change) -> Res
         Entry::Project(entry) => {
             let mut table = transaction.open_table(PROJECTS).map_err(unavailable)?;
             table.remove((entry.organization.as_str(), entry.id.as_str())).map_err(unavailable)?;
+            accounts::forget(transaction, &entry.account())?;
         }
         Entry::Role(entry) => {
             let mut table = transaction.open_table(ROLES).map_err(unavailable)?;

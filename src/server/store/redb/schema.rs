@@ -7,7 +7,7 @@ use crate::server::model::{DEFAULT, Organization, Project, SCHEMA_VERSION};
 use crate::server::store::StoreError;
 
 use super::tables::{
-    APIS, AUDIT, AUDIT_KEYS, CLEAN_STOP, CLIENT_INDEX, CLIENT_USES, CLIENTS, ISSUANCES, KEYS, META, NOTICES,
+    ACCOUNTS, APIS, AUDIT, AUDIT_KEYS, CLEAN_STOP, CLIENT_INDEX, CLIENT_USES, CLIENTS, ISSUANCES, KEYS, META, NOTICES,
     ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS, REFUSALS, REVOCATION_ENDS, REVOCATIONS, ROLES, SCHEMA, SCOPES,
     SECRET_USES, USAGE, decode, encode,
 };
@@ -23,6 +23,7 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), StoreErr
     transaction.open_table(SECRET_USES).map_err(unavailable)?;
     transaction.open_table(USAGE).map_err(unavailable)?;
     transaction.open_table(CLIENT_USES).map_err(unavailable)?;
+    transaction.open_table(ACCOUNTS).map_err(unavailable)?;
     transaction.open_table(ORGANIZATIONS).map_err(unavailable)?;
     transaction.open_table(PROJECTS).map_err(unavailable)?;
     transaction.open_table(ROLES).map_err(unavailable)?;
@@ -60,6 +61,8 @@ pub(super) fn make_defaults(transaction: &WriteTransaction, now: UnixTime) -> Re
         name: "Default".to_owned(),
         secret_policy: Default::default(),
         limits: Default::default(),
+        quotas: Default::default(),
+        paid_in: None,
         created_at: now,
         revision: 1,
     };

@@ -28,6 +28,8 @@ pub(super) const SECRET_USES: TableDefinition<'_, &str, &[u8]> = TableDefinition
 pub(super) const USAGE: TableDefinition<'_, (&str, u8, i64), &[u8]> = TableDefinition::new("usage");
 /// By `client_id`: when it and its scopes were last used.
 pub(super) const CLIENT_USES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("client_uses");
+/// By kind and name of the owner: what is used of its quotas and its balance ([`super::accounts`]).
+pub(super) const ACCOUNTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("accounts");
 /// By identifier.
 pub(super) const APIS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("apis");
 /// The API that defines a scope, by the scope.

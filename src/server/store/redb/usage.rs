@@ -13,7 +13,7 @@ use crate::server::model::{Client, ClientUsage, ClientUses, Figures, Per, Secret
 use crate::server::store::{StoreError, UsageStore};
 
 use super::tables::{CLIENT_USES, CLIENTS, SECRET_USES, USAGE, decode, encode};
-use super::{RedbStore, unavailable};
+use super::{RedbStore, accounts, unavailable};
 
 /// In the key of [`USAGE`].
 const fn kind(per: Per) -> u8 {
@@ -37,6 +37,7 @@ pub(super) fn forget_uses(
     }
     if after.is_none() {
         let id = before.client_id.as_str();
+        accounts::forget(transaction, &before.account())?;
         transaction.open_table(CLIENT_USES).map_err(unavailable)?.remove(id).map_err(unavailable)?;
         let mut usage = transaction.open_table(USAGE).map_err(unavailable)?;
         usage.retain_in((id, 0, i64::MIN)..=(id, u8::MAX, i64::MAX), |_, _| false).map_err(unavailable)?;
