@@ -21,7 +21,10 @@ pub(crate) const CONNECTIONS: usize = 16;
 /// More than any answer has.
 const ROOM: usize = 8 * 1024;
 
-/// What came of some load. Every answer was a 200, or there would be none of this.
+/// The statuses of a good answer, as they begin it.
+pub(crate) const GOOD: &[&[u8]] = &[b"HTTP/1.1 200 "];
+
+/// What came of some load. Every answer was one that was wanted, or there would be none of this.
 #[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) requests: u64,
@@ -41,6 +44,7 @@ pub(crate) struct Connections(Vec<Connection>);
 struct Connection {
     stream: TcpStream,
     request: Arc<[u8]>,
+    wanted: &'static [&'static [u8]],
     buffer: Vec<u8>,
     filled: usize,
     body_at: usize,
@@ -48,12 +52,23 @@ struct Connection {
 
 impl Connections {
     pub(crate) async fn open(address: SocketAddr, request: Arc<[u8]>, count: usize) -> Result<Self> {
+        Self::open_for(address, request, count, GOOD).await
+    }
+
+    /// Connections on which an answer has one of these statuses.
+    pub(crate) async fn open_for(
+        address: SocketAddr,
+        request: Arc<[u8]>,
+        count: usize,
+        wanted: &'static [&'static [u8]],
+    ) -> Result<Self> {
         let mut open = Vec::with_capacity(count);
         for _ in 0..count {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let buffer = vec![0; ROOM];
-            let mut connection = Connection { stream, request: Arc::clone(&request), buffer, filled: 0, body_at: 0 };
+            let mut connection =
+                Connection { stream, request: Arc::clone(&request), wanted, buffer, filled: 0, body_at: 0 };
             connection.exchange().await?;
             open.push(connection);
         }
@@ -102,7 +117,7 @@ impl Connections {
 }
 
 impl Connection {
-    /// Sends the request and takes in the whole answer, which has to be a 200.
+    /// Sends the request and takes in the whole answer, which has to be one that is wanted.
     async fn exchange(&mut self) -> Result<()> {
         self.stream.write_all(&self.request).await?;
         self.filled = 0;
@@ -124,8 +139,8 @@ impl Connection {
         let got = &self.buffer[..self.filled];
         let Some(blank) = got.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
         let head = &got[..blank];
-        if !head.starts_with(b"HTTP/1.1 200 ") {
-            return Err(format!("an answer is not a 200: {}", String::from_utf8_lossy(got)).into());
+        if !self.wanted.iter().any(|status| head.starts_with(status)) {
+            return Err(format!("an answer is not what was wanted: {}", String::from_utf8_lossy(got)).into());
         }
         let name = b"content-length:";
         let length = head

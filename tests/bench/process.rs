@@ -30,11 +30,11 @@ const TICKS_PER_SECOND: u64 = 100;
 /// Which server.
 pub(crate) enum Role<'a> {
     Bare,
-    Full { data: &'a Path, sockets: &'a Path },
+    Full { data: &'a Path, sockets: &'a Path, limits: &'a str },
 }
 
 /// What a server says of itself once it listens.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Ready {
     pub(crate) address: SocketAddr,
     pub(crate) client_id: String,
@@ -56,6 +56,8 @@ pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     /// A whole token request.
     pub(crate) request: Arc<[u8]>,
+    /// The same with another secret, from another address.
+    pub(crate) guess: Arc<[u8]>,
     child: Child,
     stdin: ChildStdin,
     _stdout: BufReader<ChildStdout>,
@@ -66,7 +68,7 @@ impl Served {
         let mut command = Command::new(std::env::current_exe()?);
         match role {
             Role::Bare => command.arg("serve-bare"),
-            Role::Full { data, sockets } => command.arg("serve-full").arg(data).arg(sockets),
+            Role::Full { data, sockets, limits } => command.arg("serve-full").arg(data).arg(sockets).arg(limits),
         };
         // Logs are made as they always are, and go nowhere.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
@@ -77,7 +79,9 @@ impl Served {
         tokio::time::timeout(START, stdout.read_line(&mut line)).await??;
         let ready: Ready =
             serde_json::from_str(&line).map_err(|_| format!("a server does not start: {}", line.trim()))?;
-        Ok(Self { address: ready.address, request: request(&ready).into(), child, stdin, _stdout: stdout })
+        let wrong = Ready { client_secret: format!("{}x", ready.client_secret), ..ready.clone() };
+        let (request, guess) = (request(&ready, "10.0.0.1").into(), request(&wrong, "192.0.2.1").into());
+        Ok(Self { address: ready.address, request, guess, child, stdin, _stdout: stdout })
     }
 
     /// What it has used since it started.
@@ -92,11 +96,11 @@ impl Served {
     }
 }
 
-fn request(ready: &Ready) -> Vec<u8> {
+fn request(ready: &Ready, from: &str) -> Vec<u8> {
     let body = format!("grant_type=client_credentials&scope={}", SCOPES.join("+").replace(':', "%3A"));
     let authorization = basic::encode(&ready.client_id, &ClientSecret::from(ready.client_secret.clone()));
     format!(
-        "POST {TOKEN_PATH} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\nAuthorization: {}\r\n\
+        "POST {TOKEN_PATH} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\nX-Forwarded-For: {from}\r\nAuthorization: {}\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
         ready.address,
         *authorization,
