@@ -45,7 +45,7 @@ pub use issuer::{DiscoverError, Health, KeysHealth, RevocationsHealth, StaleRevo
 pub use layer::{GuardFuture, GuardLayer, GuardService};
 pub use refusal::Refusal;
 pub use revoked::{KEPT_LONGER, RevokedSet};
-pub use source::{KeySource, NoRevocations, RevocationSource, StaticKeys};
+pub use source::{ApiKeyAnswer, ApiKeySource, KeySource, NoRevocations, RevocationSource, StaticKeys};
 pub use token::AccessToken;
 #[cfg(feature = "axum")]
 pub use token::NotGuarded;
