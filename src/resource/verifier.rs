@@ -110,11 +110,7 @@ impl Verifier {
     ///
     /// # Errors
     /// [`TokenError`].
-    fn verify_but_revocation(
-        &self,
-        token: &str,
-        audiences: Option<&[Arc<str>]>,
-    ) -> Result<AccessToken, TokenError> {
+    fn verify_but_revocation(&self, token: &str, audiences: Option<&[Arc<str>]>) -> Result<AccessToken, TokenError> {
         let token = self.recognize(token)?;
         self.check_claims(&token, audiences)?;
         Ok(token)

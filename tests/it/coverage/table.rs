@@ -106,6 +106,13 @@ pub const TABLE: &[Row] = &[
     ("POST", "/api/v1/clients/{id}/secrets/retire", "{}", Operators(ABSENT, 200)),
     ("DELETE", "/api/v1/clients/{id}/secrets/{secret_id}", "", Operators(ABSENT, 200)),
     ("GET", "/api/v1/clients/{id}/usage", "", Operators(ABSENT, 200)),
+    ("GET", "/api/v1/api-keys", "", Operators(200, 200)),
+    ("POST", "/api/v1/api-keys", r#"{"name":"n{n}","organization":"acme","project":"shop"}"#, Operators(FIELD, 201)),
+    ("GET", "/api/v1/api-keys/{id}", "", Operators(ABSENT, 200)),
+    ("PATCH", "/api/v1/api-keys/{id}", r#"{"name":"n{n}"}"#, Operators(ABSENT, 200)),
+    ("DELETE", "/api/v1/api-keys/{id}", "", Operators(ABSENT, 204)),
+    ("POST", "/api/v1/api-keys/{id}/rotate", "{}", Operators(ABSENT, 200)),
+    ("POST", "/api/v1/api-keys/{id}/revoke", "", Operators(ABSENT, 200)),
     ("GET", "/api/v1/bulk/clients", "", Operators(200, 200)),
     // Each is answered for itself: in another organization it fails as in one that there is not.
     (

@@ -80,8 +80,8 @@ macro_rules! kinds {
 kinds! {
     /// Of the token endpoint.
     AtTheToken = OAuth [
-        MalformedRequest, UnsupportedGrantType, InvalidScope, InvalidTarget, InvalidClient, IpNotAllowed, RateLimited,
-        RequestTimeout, BodyTooLarge, InternalError, Unavailable
+        MalformedRequest, UnsupportedGrantType, InvalidScope, InvalidTarget, InvalidSubjectToken, InvalidClient,
+        IpNotAllowed, RateLimited, RequestTimeout, BodyTooLarge, InternalError, Unavailable
     ];
     /// Of introspection.
     OfAToken = OAuth [
