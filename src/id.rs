@@ -65,6 +65,14 @@ impl ClientId {
         Ok(Self(format!("c_{}", random_base62(entropy, 22)?)))
     }
 
+    /// A new identifier of an API key: `k_` and 22 base62 characters.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn generate_for_key(entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
+        Ok(Self(format!("k_{}", random_base62(entropy, 22)?)))
+    }
+
     /// Its text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,7 +1,8 @@
-//! Client secrets: how they are made, told from other text, and kept.
+//! Client secrets and API keys: how they are made, told from other text, and kept.
 //!
 //! A secret is `mtg_cs_live_` or `mtg_cs_test_`, 43 random base62 characters (256 bits), and 6 that are the CRC32 of
-//! what stands before, so that a scanner can tell a real one without asking anybody. 256 random bits gain nothing from
+//! what stands before, so that a scanner can tell a real one without asking anybody. An API key is the same behind another
+//! prefix, `mtg_sk` unless the configuration says otherwise. 256 random bits gain nothing from
 //! a slow hash, so what is kept is SHA-256.
 
 use std::fmt;
@@ -71,8 +72,25 @@ impl ClientSecret {
     /// # Errors
     /// [`NoEntropy`].
     pub fn generate(environment: Environment, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
-        let mut text = Zeroizing::new(String::with_capacity(64));
-        text.push_str("mtg_cs_");
+        Self::generate_behind("mtg_cs", environment, entropy)
+    }
+
+    /// A new API key. It is kept, compared and wiped as a client's secret is.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn generate_key(
+        prefix: &KeyPrefix,
+        environment: Environment,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, NoEntropy> {
+        Self::generate_behind(prefix.as_str(), environment, entropy)
+    }
+
+    fn generate_behind(prefix: &str, environment: Environment, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
+        let mut text = Zeroizing::new(String::with_capacity(prefix.len() + 64));
+        text.push_str(prefix);
+        text.push('_');
         text.push_str(environment.as_str());
         text.push('_');
         text.push_str(&Zeroizing::new(random_base62(entropy, RANDOM_LENGTH)?));
@@ -96,7 +114,7 @@ impl ClientSecret {
     /// Enough of it to tell it from others: the fixed part and four characters.
     #[must_use]
     pub fn masked_prefix(&self) -> String {
-        let fixed = fixed_part(&self.0).map_or(0, str::len);
+        let fixed = fixed_part(&self.0).or_else(|| key_fixed_part(&self.0)).map_or(0, str::len);
         let mut masked: String = self.0.chars().take(fixed + if fixed > 0 { SHOWN_RANDOM } else { 0 }).collect();
         masked.push('…');
         masked
@@ -105,9 +123,76 @@ impl ClientSecret {
     /// Whether it has the form of one of ours, checksum and all.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
-        let Some(fixed) = fixed_part(&self.0) else { return false };
-        let Some((body, end)) = self.0.split_at_checked(fixed.len() + RANDOM_LENGTH) else { return false };
-        body.bytes().skip(fixed.len()).all(|b| b.is_ascii_alphanumeric()) && *end == *checksum(body)
+        fixed_part(&self.0).is_some_and(|fixed| is_checked(&self.0, fixed.len()))
+    }
+}
+
+/// Whether `text` looks like an API key: some prefix, an environment, and more. It may be cut short, or no key of ours.
+#[must_use]
+pub fn looks_like_a_key(text: &str) -> bool {
+    !text.contains('.') && ["_live_", "_test_"].iter().any(|environment| text.contains(environment))
+}
+
+/// Whether `text` has the form of an API key, checksum and all; whatever its prefix, which may have been another when the
+/// key was made.
+#[must_use]
+pub fn is_key_well_formed(text: &str) -> bool {
+    key_fixed_part(text).is_some_and(|fixed| is_checked(text, fixed.len()))
+}
+
+/// Whether 43 random characters stand behind the fixed part, and their checksum.
+fn is_checked(text: &str, fixed: usize) -> bool {
+    let Some((body, end)) = text.split_at_checked(fixed + RANDOM_LENGTH) else { return false };
+    body.bytes().skip(fixed).all(|b| b.is_ascii_alphanumeric()) && *end == *checksum(body)
+}
+
+/// What stands before the random characters of an API key.
+fn key_fixed_part(text: &str) -> Option<&str> {
+    let (fixed, _) = text.split_at_checked(text.len().checked_sub(RANDOM_LENGTH + CHECKSUM_LENGTH)?)?;
+    let prefix = ["_live_", "_test_"].into_iter().find_map(|environment| fixed.strip_suffix(environment))?;
+    KeyPrefix::is_one(prefix).then_some(fixed)
+}
+
+/// What API keys begin with, so that people and scanners know them: 2 to 32 of the characters a-z 0-9 _
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyPrefix(String);
+
+/// It is no prefix of API keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a prefix of API keys has 2 to 32 of the characters a-z 0-9 _")]
+pub struct BadKeyPrefix;
+
+impl KeyPrefix {
+    fn is_one(text: &str) -> bool {
+        (2..=32).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for KeyPrefix {
+    fn default() -> Self {
+        Self("mtg_sk".to_owned())
+    }
+}
+
+impl TryFrom<String> for KeyPrefix {
+    type Error = BadKeyPrefix;
+
+    fn try_from(text: String) -> Result<Self, BadKeyPrefix> {
+        if Self::is_one(&text) { Ok(Self(text)) } else { Err(BadKeyPrefix) }
+    }
+}
+
+impl From<KeyPrefix> for String {
+    fn from(prefix: KeyPrefix) -> Self {
+        prefix.0
     }
 }
 
@@ -134,6 +219,12 @@ impl SecretHash {
     /// A hash that no secret has been found to have: what an unknown client's secret is compared with.
     pub const NONE: Self = Self([0; 32]);
 
+    /// Its text, for an index. Nothing is gained by a hash that is looked up: the secret behind it cannot be guessed.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!("sha256:{}", STANDARD_NO_PAD.encode(self.0))
+    }
+
     /// Whether both are the same, in constant time.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
@@ -149,7 +240,7 @@ impl fmt::Debug for SecretHash {
 
 impl Serialize for SecretHash {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("sha256:{}", STANDARD_NO_PAD.encode(self.0)))
+        serializer.serialize_str(&self.to_text())
     }
 }
 
@@ -181,6 +272,23 @@ mod tests {
             changed[index] = if changed[index] == b'x' { b'y' } else { b'x' };
             assert!(!ClientSecret::from(String::from_utf8(changed).unwrap()).is_well_formed(), "at {index}");
         }
+    }
+
+    #[test]
+    fn an_api_key_has_its_form_whatever_its_prefix() {
+        for prefix in ["mtg_sk", "acme", "x_live"] {
+            let prefix = KeyPrefix::try_from(prefix.to_owned()).unwrap();
+            let key = ClientSecret::generate_key(&prefix, Environment::Live, &SeededEntropy::new(7)).unwrap();
+            assert!(looks_like_a_key(key.reveal()) && is_key_well_formed(key.reveal()) && !key.is_well_formed());
+            assert!(!is_key_well_formed(&key.reveal().replace("_live_", "_test_")));
+            let shown = key.masked_prefix();
+            assert_eq!(shown.chars().count(), prefix.as_str().len() + "_live_".len() + 4 + 1, "{shown}");
+            assert!(shown.starts_with(prefix.as_str()));
+        }
+        for bad in ["", "a", "Mtg", "mtg-sk", &"a".repeat(33)] {
+            assert_eq!(KeyPrefix::try_from((*bad).to_owned()), Err(BadKeyPrefix), "{bad}");
+        }
+        assert!(!looks_like_a_key("eyJhbGciOiJFUzI1NiJ9.e30_live_.c2ln"));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::clock::Rfc3339;
 use super::object::{object, object_member};
 use super::{Limits, LimitsPatch, Quotas, QuotasPatch, member};
 
-/// How long secrets may live, and when their end is announced. Where an organization and its project both say something,
-/// the shorter life and the earlier warning hold.
+/// What holds for the secrets of clients, and for API keys: how long they may live, when their end is announced, and what
+/// each has to have. Where an organization and its project both say something, the stricter holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +20,13 @@ pub struct SecretPolicy {
     /// How long before its end a secret is listed as ending, in whole seconds; 14 days if null.
     #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 316224000))]
     pub warn_before: Option<u64>,
+    /// Whether every secret and every API key has to end.
+    pub require_expiry: bool,
+    /// Whether every client and every API key has to name the addresses that it may come from.
+    pub require_allowlist: bool,
+    /// How many API keys a project has at most; any number if null.
+    #[cfg_attr(feature = "server", schema(minimum = 1))]
+    pub max_keys: Option<u64>,
 }
 
 /// A change to a policy (RFC 7396 merge patch): what is left out stays.
@@ -35,6 +42,18 @@ pub struct SecretPolicyPatch {
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1, maximum = 316224000))]
     pub warn_before: Option<Option<u64>>,
+    /// Whether every secret and every API key has to end.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub require_expiry: Option<bool>,
+    /// Whether every client and every API key has to name the addresses that it may come from.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub require_allowlist: Option<bool>,
+    /// How many API keys a project has at most; null takes the limit away.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1))]
+    pub max_keys: Option<Option<u64>>,
 }
 
 /// An organization that is to be made.

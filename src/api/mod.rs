@@ -2,6 +2,7 @@
 //!
 //! Responsible for: member names and types, both ways. Never: what they mean. Times are RFC 3339 strings named `…_at`.
 
+mod api_keys;
 mod apis;
 mod audit;
 mod bulk;
@@ -21,6 +22,7 @@ mod usage;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use api_keys::{ApiKey, ApiKeyPatch, NewApiKey, RotateApiKey};
 pub use apis::{Api, ApiPatch, NewApi, ScopeDefinition};
 pub use audit::{
     AuditActor, AuditChange, AuditEntry, AuditExport, AuditHead, AuditIssuance, AuditKeys, AuditKind, AuditProblem,

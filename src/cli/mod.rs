@@ -7,6 +7,7 @@
 mod admin;
 mod agent;
 mod api;
+mod api_key;
 mod apply;
 mod audit;
 mod bulk;
@@ -154,6 +155,9 @@ enum Command {
     /// Register and change clients, rotate their secrets, cut them off
     #[command(subcommand)]
     Client(client::Command),
+    /// Make and change API keys, for programs that know no OAuth; rotate them, cut them off
+    #[command(subcommand)]
+    ApiKey(api_key::Command),
     /// Take over the clients of another system, with their ids and secrets
     #[command(subcommand)]
     Import(import::Command),
@@ -214,6 +218,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Apply(arguments)) => apply::run(global, arguments).await,
         Some(Command::Api(command)) => api::run(global, command).await,
         Some(Command::Client(command)) => client::run(global, command).await,
+        Some(Command::ApiKey(command)) => api_key::run(global, command).await,
         Some(Command::Import(command)) => import::run(global, command).await,
         Some(Command::Key(command)) => key::run(global, &command).await,
         Some(Command::Store(command)) => store::run(global, command).await,

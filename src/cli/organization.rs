@@ -82,7 +82,7 @@ fn table(items: &[Organization]) -> String {
     let rows: Vec<_> = items
         .iter()
         .map(|item| {
-            let [(_, max), (_, warn)] = policy::fields(&item.secret_policy);
+            let [max, warn] = policy::spans(&item.secret_policy);
             [item.id.clone(), item.name.clone(), max, warn, times::relative(item.created_at.0, now)]
         })
         .collect();

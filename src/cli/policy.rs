@@ -18,6 +18,15 @@ pub(super) struct Policy {
     /// How many requests each of its clients may make, such as token.per_minute=100; as often as there are limits
     #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limits::limit)]
     limits: Vec<Limit>,
+    /// Refuse secrets and API keys that never end
+    #[arg(long)]
+    require_expiry: bool,
+    /// Refuse clients and API keys that do not name the addresses they may come from
+    #[arg(long)]
+    require_allowlist: bool,
+    /// How many API keys a project has at most
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    max_keys: Option<u64>,
 }
 
 /// Changes of an organization or a project.
@@ -43,6 +52,15 @@ pub(super) struct Changes {
     /// many as elsewhere; as often as there are limits
     #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limits::limit)]
     limits: Vec<Limit>,
+    /// Whether secrets and API keys that never end are refused; those that are there stay as they are
+    #[arg(long, value_name = "BOOL")]
+    require_expiry: Option<bool>,
+    /// Whether clients and API keys have to name the addresses they may come from; those that are there stay as they are
+    #[arg(long, value_name = "BOOL")]
+    require_allowlist: Option<bool>,
+    /// How many API keys a project has at most; 0 takes the limit away
+    #[arg(long, value_name = "NUMBER")]
+    max_keys: Option<u64>,
 }
 
 impl Policy {
@@ -51,6 +69,9 @@ impl Policy {
         SecretPolicy {
             max_ttl: self.secret_max_ttl.map(Span::as_secs),
             warn_before: self.secret_warn_before.map(Span::as_secs),
+            require_expiry: self.require_expiry,
+            require_allowlist: self.require_allowlist,
+            max_keys: self.max_keys,
         }
     }
 
@@ -70,14 +91,31 @@ impl Changes {
         let policy = SecretPolicyPatch {
             max_ttl: member(self.secret_max_ttl, self.no_secret_max_ttl),
             warn_before: member(self.secret_warn_before, self.no_secret_warn_before),
+            require_expiry: self.require_expiry,
+            require_allowlist: self.require_allowlist,
+            max_keys: self.max_keys.map(|most| Some(most).filter(|most| *most > 0)),
         };
         let secret_policy = (policy != SecretPolicyPatch::default()).then_some(Some(policy));
         Ok(OrganizationPatch { name: self.name.clone(), secret_policy, limits: limits::patch(&self.limits)? })
     }
 }
 
+/// What a list shows of it.
+pub(super) fn spans(policy: &SecretPolicy) -> [String; 2] {
+    [policy.max_ttl, policy.warn_before]
+        .map(|seconds| output::or_dash(seconds.map(|seconds| Span::from_secs(seconds).to_string())))
+}
+
 /// The lines of `show`.
-pub(super) fn fields(policy: &SecretPolicy) -> [(&'static str, String); 2] {
-    let span = |seconds: Option<u64>| output::or_dash(seconds.map(|seconds| Span::from_secs(seconds).to_string()));
-    [("secret_max_ttl", span(policy.max_ttl)), ("secret_warn_before", span(policy.warn_before))]
+pub(super) fn fields(policy: &SecretPolicy) -> Vec<(&'static str, String)> {
+    let [max, warn] = spans(policy);
+    let mut fields = vec![("secret_max_ttl", max), ("secret_warn_before", warn)];
+    for (name, demanded) in [("require_expiry", policy.require_expiry), ("require_allowlist", policy.require_allowlist)]
+    {
+        if demanded {
+            fields.push((name, "yes".to_owned()));
+        }
+    }
+    fields.extend(policy.max_keys.map(|most| ("max_keys", most.to_string())));
+    fields
 }

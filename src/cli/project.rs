@@ -157,7 +157,7 @@ fn table(items: &[Project]) -> String {
     let rows: Vec<_> = items
         .iter()
         .map(|item| {
-            let [(_, max), (_, warn)] = policy::fields(&item.secret_policy);
+            let [max, warn] = policy::spans(&item.secret_policy);
             let created = times::relative(item.created_at.0, now);
             [item.id.clone(), item.organization.clone(), item.name.clone(), max, warn, created]
         })

@@ -66,8 +66,9 @@ pub struct ActiveToken {
     /// `Bearer`.
     #[cfg_attr(feature = "server", schema(value_type = String, pattern = "^Bearer$"))]
     pub token_type: &'static str,
-    /// Unix seconds.
-    pub exp: UnixTime,
+    /// Unix seconds; left out for an API key without an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exp: Option<UnixTime>,
     /// Unix seconds.
     pub iat: UnixTime,
     /// Unix seconds.

@@ -20,6 +20,15 @@ pub const OPENID_CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
 /// The path of the protected resource's metadata (RFC 9728 §3).
 pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
 
+/// The grant type of a client that asks with its own credentials (RFC 6749 §4.4).
+pub const CLIENT_CREDENTIALS: &str = "client_credentials";
+/// The grant type of who exchanges an API key for a token (RFC 8693 §2.1).
+pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// What is exchanged, and what for (RFC 8693 §3).
+pub const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
+/// The same of an API key, in a word of our own.
+pub const API_KEY_TYPE: &str = "urn:mintage:params:oauth:token-type:api-key";
+
 /// How a client authenticates at the endpoints under `/oauth/` (RFC 8414 §2).
 const AUTH_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
@@ -53,9 +62,9 @@ pub struct AuthorizationServerMetadata {
     pub revocation_endpoint: String,
     /// Where revocations are published for verifiers: a member of our own.
     pub revocation_feed: String,
-    /// `client_credentials`, said outright: left out it would mean authorization codes.
+    /// `client_credentials` and the token exchange of API keys, said outright: left out it would mean authorization codes.
     #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
-    pub grant_types_supported: [&'static str; 1],
+    pub grant_types_supported: [&'static str; 2],
     /// None, as there is no authorization endpoint.
     #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
     pub response_types_supported: [&'static str; 0],
@@ -86,7 +95,7 @@ impl AuthorizationServerMetadata {
             introspection_endpoint: endpoint(issuer, INTROSPECTION_PATH),
             revocation_endpoint: endpoint(issuer, REVOCATION_PATH),
             revocation_feed: endpoint(issuer, REVOCATION_FEED_PATH),
-            grant_types_supported: ["client_credentials"],
+            grant_types_supported: [CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
             response_types_supported: [],
             token_endpoint_auth_methods_supported: AUTH_METHODS,
             introspection_endpoint_auth_methods_supported: AUTH_METHODS,

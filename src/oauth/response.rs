@@ -19,6 +19,10 @@ pub struct TokenResponse {
     /// Its scopes, separated by spaces; left out where there are none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,
+    /// What it is, where something was exchanged for it (RFC 8693 §2.2.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub issued_token_type: Option<String>,
     /// In how many seconds it is best renewed: a hint of our own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_in: Option<u64>,

@@ -16,6 +16,7 @@ use crate::source_ip::{Allowlist, Peer, SourceAddress, SourcePolicy};
 
 use super::control::{Control, LogRefusals, RefusalObserver, Refused, ShadowCounts};
 use super::refusal::Refusal;
+use super::source::ApiKeySource;
 use super::token::AccessToken;
 use super::verifier::Verifier;
 
@@ -80,6 +81,7 @@ pub struct Guard {
     pub(super) allowlist: Allowlist,
     shadow: Vec<Control>,
     shadowed: Arc<ShadowCounts>,
+    api_keys: Option<Arc<dyn ApiKeySource>>,
     peer_of: PeerOf,
     pub(super) observer: Arc<dyn RefusalObserver>,
     pub(super) resource_metadata: Option<Arc<str>>,
@@ -118,6 +120,7 @@ impl Guard {
             allowlist: Allowlist::default(),
             shadow: Vec::new(),
             shadowed: Arc::default(),
+            api_keys: None,
             peer_of: Arc::new(known_peer),
             observer: Arc::new(LogRefusals),
             resource_metadata: None,
@@ -163,6 +166,13 @@ impl Guard {
     #[must_use]
     pub fn allowlist(mut self, allowlist: Allowlist) -> Self {
         self.allowlist = allowlist;
+        self
+    }
+
+    /// Takes API keys, too, and asks this what they stand for; no key is taken unless set.
+    #[must_use]
+    pub fn api_keys(mut self, keys: Arc<dyn ApiKeySource>) -> Self {
+        self.api_keys = Some(keys);
         self
     }
 
@@ -221,8 +231,9 @@ impl Guard {
         (self.peer_of)(extensions)
     }
 
-    /// Decides on a request. What is wrong with the request comes first, then the token, then where it came from, then
-    /// what it may do: so each refusal means that all before it was good.
+    /// Decides on a request with a JWT. What is wrong with the request comes first, then the token, then where it came
+    /// from, then what it may do: so each refusal means that all before it was good. An API key is no token here: that
+    /// takes [`Guard::decide_on_any`].
     ///
     /// # Errors
     /// The [`Refused`].
@@ -232,19 +243,61 @@ impl Guard {
         headers: &HeaderMap,
         peer: Option<IpAddr>,
     ) -> Result<(AccessToken, Option<SourceAddress>), Refused> {
-        let source = peer.map(|peer| self.sources.decide(peer, headers)).transpose();
-        let token = bearer_token(uri, headers)
-            .map_err(|refusal| Refused { source: source.unwrap_or_default(), ..Refused::of(refusal) })?;
-        let source = source.map_err(|bad| Refused::of(bad.into()))?;
-        let refused = |refusal, token: Option<&AccessToken>| Refused {
-            refusal,
-            source,
-            client_id: token.map(|token| token.client_id().to_owned()),
+        let (bearer, source) = self.presented(uri, headers, peer)?;
+        let token = self.verifier.recognize(bearer).map_err(|error| refused(Refusal::Token(error), source))?;
+        self.decide_on(token, source).map(|token| (token, source))
+    }
+
+    /// Decides on a request with a JWT, or with an API key where the guard takes those.
+    ///
+    /// # Errors
+    /// The [`Refused`].
+    pub async fn decide_on_any(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+    ) -> Result<(AccessToken, Option<SourceAddress>), Refused> {
+        let (bearer, source) = self.presented(uri, headers, peer)?;
+        let found = match self.keys_for(bearer) {
+            Some(keys) => keys.introspect(bearer, source.map(|source| source.ip)).await,
+            None => self.verifier.recognize(bearer).map_err(Refusal::Token),
         };
-        let token = self
-            .verifier
-            .verify_but_revocation(token, self.audiences.as_deref())
-            .map_err(|error| refused(Refusal::Token(error), None))?;
+        let token = found.map_err(|refusal| refused(refusal, source))?;
+        self.decide_on(token, source).map(|token| (token, source))
+    }
+
+    /// The text of the one bearer credential, and where the request came from.
+    ///
+    /// # Errors
+    /// The [`Refused`], where there is none, or something about the request cannot be read.
+    pub fn presented<'h>(
+        &self,
+        uri: &Uri,
+        headers: &'h HeaderMap,
+        peer: Option<IpAddr>,
+    ) -> Result<(&'h str, Option<SourceAddress>), Refused> {
+        let source = peer.map(|peer| self.sources.decide(peer, headers)).transpose();
+        let bearer = bearer_token(uri, headers)
+            .map_err(|refusal| Refused { source: source.unwrap_or_default(), ..Refused::of(refusal) })?;
+        Ok((bearer, source.map_err(|bad| Refused::of(bad.into()))?))
+    }
+
+    /// Who knows what this bearer credential stands for, where it is an API key and the guard takes those.
+    pub(super) fn keys_for(&self, bearer: &str) -> Option<&Arc<dyn ApiKeySource>> {
+        self.api_keys.as_ref().filter(|keys| keys.is_key(bearer))
+    }
+
+    /// Decides on what was found for the credential of a request: whom it is for and until when, whether it was revoked,
+    /// where it came from, what it may do.
+    ///
+    /// # Errors
+    /// The [`Refused`].
+    pub fn decide_on(&self, token: AccessToken, source: Option<SourceAddress>) -> Result<AccessToken, Refused> {
+        let client_id = || Some(token.client_id().to_owned());
+        self.verifier
+            .check_claims(&token, self.audiences.as_deref())
+            .map_err(|error| refused(Refusal::Token(error), source))?;
         for (control, decision) in [
             (Control::Revocation, self.verifier.check_revocation(&token).map_err(Refusal::Token)),
             (Control::Address, self.check_address(&token, source)),
@@ -253,7 +306,7 @@ impl Guard {
         ] {
             let Err(refusal) = decision else { continue };
             if !self.shadow.contains(&control) {
-                return Err(refused(refusal, Some(&token)));
+                return Err(Refused { client_id: client_id(), ..refused(refusal, source) });
             }
             self.shadowed.count(control);
             tracing::info!(
@@ -264,7 +317,7 @@ impl Guard {
                 "would have been refused (shadow)"
             );
         }
-        Ok((token, source))
+        Ok(token)
     }
 
     /// A request that is not what it should be, and where it came from, as far as that can be told.
@@ -300,6 +353,11 @@ impl Guard {
             _ => Ok(()),
         }
     }
+}
+
+/// A request from there that is refused, of nobody who is known.
+pub(super) fn refused(refusal: Refusal, source: Option<SourceAddress>) -> Refused {
+    Refused { source, ..Refused::of(refusal) }
 }
 
 /// The token of the one `Authorization: Bearer` header (RFC 6750 §2.1).

@@ -1,6 +1,8 @@
 //! The tower layer that puts a guard before a service.
 
+use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,12 +11,17 @@ use http::{Extensions, Request, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
+use zeroize::Zeroizing;
 
 use crate::crypto::entropy::SystemEntropy;
 use crate::id::RequestId;
+use crate::source_ip::SourceAddress;
 
 use super::control::Refused;
-use super::guard::Guard;
+use super::guard::{Guard, refused};
+use super::refusal::Refusal;
+use super::source::{ApiKeyAnswer, ApiKeySource};
+use super::token::AccessToken;
 
 /// A layer that lets through what its [`Guard`] lets through, and answers the rest with the refusal.
 ///
@@ -69,65 +76,136 @@ pub struct GuardService<S> {
 
 impl<S, B, R> Service<Request<B>> for GuardService<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     R: From<String>,
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = GuardFuture<S::Future, R>;
+    type Future = GuardFuture<S, B, R>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let guard = &self.shared.guard;
         let peer = guard.peer(request.extensions());
-        match guard.decide(request.uri(), request.headers(), peer) {
-            Ok((token, source)) => {
-                request.extensions_mut().insert(token);
-                if let Some(source) = source {
-                    request.extensions_mut().insert(source);
-                }
-                GuardFuture { kind: Kind::Through { future: self.inner.call(request) } }
+        let presented = guard.presented(request.uri(), request.headers(), peer);
+        let decided = presented.and_then(|(bearer, source)| match guard.keys_for(bearer) {
+            Some(keys) => Ok(Found::Key { answer: asked(Arc::clone(keys), bearer.to_owned(), source), source }),
+            None => {
+                let token = guard.verifier.recognize(bearer).map_err(|error| refused(Refusal::Token(error), source))?;
+                guard.decide_on(token, source).map(|token| Found::Token(token, source))
+            }
+        });
+        let kind = match decided {
+            Ok(Found::Token(token, source)) => {
+                Kind::Through { future: self.inner.call(let_through(request, token, source)) }
+            }
+            Ok(Found::Key { answer, source }) => {
+                // The service that said it was ready is the one to call; the clone has not been asked.
+                let clone = self.inner.clone();
+                let inner = mem::replace(&mut self.inner, clone);
+                let held = Box::new(Held { inner, shared: Arc::clone(&self.shared), request, source });
+                Kind::Asking { answer, held: Some(held) }
             }
             Err(refused) => {
                 let response = self.shared.refuse(refused, request.extensions());
-                GuardFuture { kind: Kind::Refused { response: Some(response) } }
+                Kind::Refused { response: Some(response) }
             }
-        }
+        };
+        GuardFuture { kind }
     }
+}
+
+/// What a request brought: a token that lets it through, or a key that is asked about.
+enum Found {
+    Token(AccessToken, Option<SourceAddress>),
+    Key { answer: ApiKeyAnswer<'static>, source: Option<SourceAddress> },
+}
+
+/// What the key stands for. The answer holds all that it needs.
+fn asked(keys: Arc<dyn ApiKeySource>, key: String, source: Option<SourceAddress>) -> ApiKeyAnswer<'static> {
+    let key = Zeroizing::new(key);
+    Box::pin(async move { keys.introspect(&key, source.map(|source| source.ip)).await })
+}
+
+fn let_through<B>(mut request: Request<B>, token: AccessToken, source: Option<SourceAddress>) -> Request<B> {
+    request.extensions_mut().insert(token);
+    if let Some(source) = source {
+        request.extensions_mut().insert(source);
+    }
+    request
+}
+
+/// A request whose key is asked about, and the service that waits for it.
+struct Held<S, B> {
+    inner: S,
+    shared: Arc<Shared>,
+    request: Request<B>,
+    source: Option<SourceAddress>,
 }
 
 pin_project! {
     /// The answer of a guarded service.
-    #[derive(Debug)]
-    pub struct GuardFuture<F, R> {
+    pub struct GuardFuture<S, B, R>
+    where
+        S: Service<Request<B>>,
+    {
         #[pin]
-        kind: Kind<F, R>,
+        kind: Kind<S, B, S::Future, R>,
     }
 }
 
 pin_project! {
     #[project = KindProjection]
-    #[derive(Debug)]
-    enum Kind<F, R> {
+    enum Kind<S, B, F, R> {
+        Asking { answer: ApiKeyAnswer<'static>, held: Option<Box<Held<S, B>>> },
         Through { #[pin] future: F },
         Refused { response: Option<Response<R>> },
     }
 }
 
-impl<F, R, E> Future for GuardFuture<F, R>
+// By hand, so that no request gets into a log.
+impl<S: Service<Request<B>>, B, R> fmt::Debug for GuardFuture<S, B, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardFuture").finish_non_exhaustive()
+    }
+}
+
+impl<S, B, R> Future for GuardFuture<S, B, R>
 where
-    F: Future<Output = Result<Response<R>, E>>,
+    S: Service<Request<B>, Response = Response<R>>,
+    R: From<String>,
 {
-    type Output = Result<Response<R>, E>;
+    type Output = Result<Response<R>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
-            KindProjection::Through { future } => Poll::Ready(ready!(future.poll(context))),
-            // Polled again after it was ready, as no future may be, it stays pending.
-            KindProjection::Refused { response } => response.take().map_or(Poll::Pending, |r| Poll::Ready(Ok(r))),
+        let mut kind = self.project().kind;
+        loop {
+            match kind.as_mut().project() {
+                KindProjection::Asking { answer, held } => {
+                    let found = ready!(answer.as_mut().poll(context));
+                    let Some(held) = held.take() else { return Poll::Pending };
+                    let Held { mut inner, shared, request, source } = *held;
+                    let decided = found.map_err(|refusal| refused(refusal, source));
+                    match decided.and_then(|token| shared.guard.decide_on(token, source)) {
+                        Ok(token) => {
+                            let future = inner.call(let_through(request, token, source));
+                            kind.set(Kind::Through { future });
+                        }
+                        Err(refused) => {
+                            kind.set(Kind::Refused { response: None });
+                            return Poll::Ready(Ok(shared.refuse(refused, request.extensions())));
+                        }
+                    }
+                }
+                KindProjection::Through { future } => return future.poll(context),
+                // Polled again after it was ready, as no future may be, it stays pending.
+                KindProjection::Refused { response } => {
+                    return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
+                }
+            }
         }
     }
 }

@@ -47,7 +47,7 @@ pub use layer::{GuardFuture, GuardLayer, GuardService};
 pub use limits::{LimitedFuture, LimitedService, RequestLimits};
 pub use refusal::Refusal;
 pub use revoked::{KEPT_LONGER, RevokedSet};
-pub use source::{KeySource, NoRevocations, RevocationSource, StaticKeys};
+pub use source::{ApiKeyAnswer, ApiKeySource, KeySource, NoRevocations, RevocationSource, StaticKeys};
 pub use token::AccessToken;
 #[cfg(feature = "axum")]
 pub use token::NotGuarded;

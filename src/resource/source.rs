@@ -1,7 +1,14 @@
-//! Where keys and revocations come from.
+//! Where keys, revocations and API keys come from.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
 
 use crate::clock::UnixTime;
 use crate::jose::KeySet;
+
+use super::refusal::Refusal;
+use super::token::AccessToken;
 
 /// The keys of the issuer, as they are at this moment. Called for every token: it must neither wait nor lock.
 pub trait KeySource: std::fmt::Debug + Send + Sync {
@@ -29,6 +36,20 @@ pub trait RevocationSource: std::fmt::Debug + Send + Sync {
     fn is_fresh(&self, _now: UnixTime) -> bool {
         true
     }
+}
+
+/// What becomes of an API key: what it stands for, or why the request is refused.
+pub type ApiKeyAnswer<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Refusal>> + Send + 'a>>;
+
+/// Who knows what API keys stand for: static bearer credentials, which say nothing of themselves. May wait, so that only
+/// a bearer that is a key by its form is brought before it.
+pub trait ApiKeySource: std::fmt::Debug + Send + Sync {
+    /// Whether the text of a `Bearer` has the form of a key. A JWT never has.
+    fn is_key(&self, bearer: &str) -> bool;
+
+    /// What `key` stands for now: a token with the claims that one issued for it would have. The guard weighs it like any
+    /// other. `source` is where the request came from, where that is known.
+    fn introspect<'a>(&'a self, key: &'a str, source: Option<IpAddr>) -> ApiKeyAnswer<'a>;
 }
 
 /// Keys that do not change.

@@ -110,19 +110,20 @@ impl Verifier {
     ///
     /// # Errors
     /// [`TokenError`].
-    pub(super) fn verify_but_revocation(
-        &self,
-        token: &str,
-        audiences: Option<&[Arc<str>]>,
-    ) -> Result<AccessToken, TokenError> {
+    fn verify_but_revocation(&self, token: &str, audiences: Option<&[Arc<str>]>) -> Result<AccessToken, TokenError> {
         let token = self.recognize(token)?;
+        self.check_claims(&token, audiences)?;
+        Ok(token)
+    }
+
+    /// Whether a token is for all of `audiences` (none: the verifier's own), and good by its times.
+    pub(super) fn check_claims(&self, token: &AccessToken, audiences: Option<&[Arc<str>]>) -> Result<(), TokenError> {
         let claims = token.claims();
         match audiences {
             None => claims.check_audience(&self.audience)?,
             Some(audiences) => audiences.iter().try_for_each(|audience| claims.check_audience(audience))?,
         }
-        claims.check_times(self.clock.now(), self.leeway)?;
-        Ok(token)
+        Ok(claims.check_times(self.clock.now(), self.leeway)?)
     }
 
     /// Whether the issuer signed `token` with a key that it still publishes: neither whom it is for, nor whether it is

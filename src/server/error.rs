@@ -6,6 +6,7 @@
 use crate::api::Level;
 use crate::id::ClientId;
 use crate::limit::{Exceeded, InsufficientBalance, QuotaExceeded};
+use crate::oauth::metadata::{CLIENT_CREDENTIALS, TOKEN_EXCHANGE};
 use crate::reason::Reason;
 use crate::scope::Scope;
 use crate::source_ip::SourceAddress;
@@ -43,6 +44,8 @@ pub enum AuthCause {
     ExpiredSecret,
     /// The right secret of a client that is disabled.
     DisabledClient,
+    /// No API key of that text.
+    UnknownKey,
 }
 
 impl AuthCause {
@@ -55,6 +58,7 @@ impl AuthCause {
             Self::WrongSecret => "wrong_secret",
             Self::ExpiredSecret => "expired_secret",
             Self::DisabledClient => "disabled_client",
+            Self::UnknownKey => "unknown_api_key",
         }
     }
 }
@@ -103,8 +107,8 @@ pub enum Error {
         /// What it demands, and what would do.
         detail: String,
     },
-    /// The token that was to be exchanged is not good.
-    BadSubjectToken(String),
+    /// The token that was to be exchanged is not good. The caller is not told why.
+    BadSubjectToken(AuthFailure),
     /// The token of somebody else, or out of reach.
     NotTheirToken,
     /// As many tokens of this client are revoked one by one as can be.
@@ -193,16 +197,21 @@ impl Error {
             Self::Malformed(detail)
             | Self::InvalidScope(detail)
             | Self::InvalidTarget(detail)
-            | Self::BadSubjectToken(detail)
             | Self::Conflict(detail) => detail.clone(),
             Self::RateLimited(exceeded) => exceeded.detail(),
             Self::QuotaExceeded(exceeded) => exceeded.detail(),
             Self::InsufficientBalance(short) => short.detail(),
-            Self::PolicyViolated { policy, detail } => format!("the policy {policy} of the project: {detail}"),
+            Self::PolicyViolated { policy, detail } => format!("the policy {policy} of the project or its organization: {detail}"),
             Self::Unauthenticated(_) => {
                 "client authentication failed; the operator finds why in the log, under the request_id".to_owned()
             }
-            Self::UnsupportedGrantType => "grant_type has to be client_credentials".to_owned(),
+            Self::BadSubjectToken(_) => {
+                "the subject_token is not an API key that is good; the operator finds why in the log, under the request_id"
+                    .to_owned()
+            }
+            Self::UnsupportedGrantType => format!(
+                "grant_type has to be {CLIENT_CREDENTIALS}, or {TOKEN_EXCHANGE} to exchange an API key for a token"
+            ),
             Self::AddressNotAllowed(source) => format!(
                 "the credential itself is good, but the request came from {} (by {}), which is not in the client's allowlist",
                 source.ip, source.from
@@ -245,7 +254,7 @@ impl Error {
     pub fn cause(&self) -> Option<&str> {
         match self {
             Self::Unavailable(cause) | Self::Internal(cause) => Some(cause),
-            Self::Unauthenticated(failure) => Some(failure.cause.as_str()),
+            Self::Unauthenticated(failure) | Self::BadSubjectToken(failure) => Some(failure.cause.as_str()),
             _ => None,
         }
     }

@@ -148,6 +148,7 @@ impl Server {
                 write: config.limits.on_writes(),
                 failed_auth: config.limits.on_failures(),
             },
+            key_prefix: config.api_keys.prefix.clone(),
         };
         let randomness = Arc::clone(&entropy);
         let service = Arc::new(Service::load(settings, clock, entropy, store, Arc::new(keys)).await?);

@@ -207,6 +207,7 @@ impl Builder {
             retention: Retention::default(),
             review: ReviewSettings::default(),
             limits: LimitSettings::default(),
+            key_prefix: self.config.api_keys.prefix.clone(),
         };
         let (time, entropy) = (Arc::clone(&clock) as _, Arc::new(SystemEntropy::new()) as _);
         let service = Arc::new(Service::load(settings, time, entropy, store, keys).await.unwrap());

@@ -112,6 +112,8 @@ gated! { ClientStore:
     save_client(client: Client, expected: u64, revoked: Vec<Revocation>, change: Change) -> ();
     replace_clients(clients: Vec<(Client, u64, Change)>) -> Vec<bool>;
     add_clients(clients: Vec<(Client, Change)>) -> Vec<Added>;
+    add_key(key: Client, most: u64, change: Change) -> Added;
+    key_holder(hash: &str) -> Option<ClientId>;
     delete_client(id: &ClientId, expected: u64, revoked: Vec<Revocation>, change: Change) -> Vec<Api>;
 }
 

@@ -25,6 +25,7 @@ use crate::cli::confirm::{self, Deletion};
 use crate::cli::{Failure, Global, output, quotas, times};
 
 use show::show;
+pub(super) use update::allowlist;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -109,7 +110,7 @@ pub(super) fn environment(text: &str) -> Result<Environment, &'static str> {
     }
 }
 
-fn label(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn label(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once('=').ok_or("it has to be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }

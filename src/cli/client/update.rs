@@ -112,13 +112,7 @@ fn scopes(client: &Client) -> Vec<&str> {
 impl Changes {
     /// The merge patch that makes of `client` what is asked for. Lists are sent whole.
     fn patch(&self, client: &Client) -> Result<ClientPatch, Failure> {
-        let ip_allowlist = if self.any_ip {
-            Some(Vec::new())
-        } else if self.allow_ip.is_empty() && self.disallow_ip.is_empty() {
-            None
-        } else {
-            Some(allowlist(&client.ip_allowlist, self.allow_ip.clone(), &self.disallow_ip)?)
-        };
+        let ip_allowlist = allowlist(&client.ip_allowlist, &self.allow_ip, &self.disallow_ip, self.any_ip)?;
         let labels = self.labels.iter().cloned().map(|(name, value)| (name, Some(value)));
         let mut labels: BTreeMap<_, _> = labels.collect();
         for name in &self.remove_label {
@@ -146,15 +140,27 @@ impl Changes {
     }
 }
 
-/// An allowlist is shown masked, so what is to be taken out is read before it is compared.
-fn allowlist(list: &[String], add: Vec<String>, remove: &[String]) -> Result<Vec<String>, Failure> {
+/// `list` with `add` and without `remove`, or empty where any address will do; none where nothing is asked for. An
+/// allowlist is shown masked, so what is to be taken out is read before it is compared.
+pub(in crate::cli) fn allowlist(
+    list: &[String],
+    add: &[String],
+    remove: &[String],
+    any: bool,
+) -> Result<Option<Vec<String>>, Failure> {
+    if any {
+        return Ok(Some(Vec::new()));
+    }
+    if add.is_empty() && remove.is_empty() {
+        return Ok(None);
+    }
     let mut masked = Vec::new();
     for entry in remove {
         masked.extend(Allowlist::parse_unbounded([entry]).map_err(Failure::new)?.entries());
     }
-    let changed = edited("range", list, add, &masked)?.unwrap_or_default();
+    let changed = edited("range", list, add.to_vec(), &masked)?.unwrap_or_default();
     if changed.is_empty() {
         return Err(Failure::new("without any range it could come from anywhere; if it is to, say so with --any-ip"));
     }
-    Ok(changed)
+    Ok(Some(changed))
 }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::jose::Algorithm;
+use crate::secret::KeyPrefix;
 use crate::source_ip::{Allowlist, ClientIpHeader};
 
 pub use audit::Audit;
@@ -38,6 +39,8 @@ pub struct Config {
     pub keys: Keys,
     /// Tokens.
     pub token: Token,
+    /// API keys.
+    pub api_keys: ApiKeys,
     /// Source addresses.
     pub network: Network,
     /// Local administration.
@@ -65,6 +68,7 @@ impl Default for Config {
             store: Store::default(),
             keys: Keys::default(),
             token: Token::default(),
+            api_keys: ApiKeys::default(),
             network: Network::default(),
             admin: Admin::default(),
             audit: Audit::default(),
@@ -154,6 +158,14 @@ impl Default for Token {
     fn default() -> Self {
         Self { ttl: Span::from_secs(3600), ttl_max: Span::from_secs(24 * 3600) }
     }
+}
+
+/// `api_keys.*`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiKeys {
+    /// What new ones begin with; those that are there stay as they are.
+    pub prefix: KeyPrefix,
 }
 
 /// `network.*`

@@ -66,7 +66,7 @@ where
     app.service.metrics().oauth_request_refused(endpoint, &error);
     app.service.note_refusal_of(&request_id, &error, client_id.as_ref(), source.ok().map(|source| source.ip));
     let failed = match &error {
-        Error::Unauthenticated(_) => true,
+        Error::Unauthenticated(_) | Error::BadSubjectToken(_) => true,
         Error::RateLimited(exceeded) => exceeded.whose == Whose::Address,
         _ => false,
     };

@@ -46,7 +46,7 @@ pub(super) async fn list(
     mut query: Query,
 ) -> Result<Answer<api::Page<api::Client>>, Fault> {
     let page = query.page().map_err(caller.fault(&app))?;
-    let filter = query.client_filter().map_err(caller.fault(&app))?;
+    let filter = query.client_filter(&ClientFilter::NAMES).map_err(caller.fault(&app))?;
     let known: Vec<_> = ["limit", "cursor"].into_iter().chain(ClientFilter::NAMES).collect();
     query.done(&known).map_err(caller.fault(&app))?;
     app.service.list_clients(filter, &page, &caller.0).await.map(Answer).map_err(caller.fault(&app))

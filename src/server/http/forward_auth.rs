@@ -130,7 +130,7 @@ async fn decide(
 ) -> Response {
     let guard = policy.guard(&app.guard, &audiences);
     // The query is the proxy's, and has been read.
-    let decided = guard.decide(&Uri::from_static("/"), headers, peer).and_then(|(token, source)| {
+    let decided = guard.decide_on_any(&Uri::from_static("/"), headers, peer).await.and_then(|(token, source)| {
         let client_id = Some(token.client_id().to_owned());
         rule(token).map(|token| (token, source)).map_err(|refusal| Refused { refusal, source, client_id })
     });

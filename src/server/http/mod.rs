@@ -5,6 +5,7 @@
 
 mod access;
 mod admin_socket;
+mod api_keys;
 mod apis;
 mod audit;
 mod bulk;
@@ -117,6 +118,7 @@ impl App {
         let sources = Arc::new(sources);
         let guard = Guard::new(Arc::clone(service.verifier()))
             .observer(Arc::clone(&service) as _)
+            .api_keys(Arc::clone(&service) as _)
             .sources(Arc::clone(&sources))
             .resource_metadata(Arc::clone(&resource_metadata))
             .errors_base(Arc::clone(&errors_base));
@@ -266,6 +268,21 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
             "/api/v1/clients/{id}/secrets/{secret_id}",
             access.delete(clients::withdraw_secret, "mintage:clients:write"),
         )
+        .route(
+            "/api/v1/api-keys",
+            access
+                .get(api_keys::list, "mintage:api-keys:read")
+                .merge(access.post(api_keys::create, "mintage:api-keys:write")),
+        )
+        .route(
+            "/api/v1/api-keys/{id}",
+            access
+                .get(api_keys::show, "mintage:api-keys:read")
+                .merge(access.patch(api_keys::patch, "mintage:api-keys:write"))
+                .merge(access.delete(api_keys::delete, "mintage:api-keys:write")),
+        )
+        .route("/api/v1/api-keys/{id}/rotate", access.post(api_keys::rotate, "mintage:api-keys:write"))
+        .route("/api/v1/api-keys/{id}/revoke", access.post(api_keys::revoke, "mintage:api-keys:write"))
         .route("/api/v1/review", access.get(review::list, "mintage:clients:read"))
         .route("/api/v1/audit", access.get(audit::list, "mintage:audit:read"))
         .route("/api/v1/audit/head", access.get(audit::head, "mintage:audit:read"))

@@ -53,11 +53,11 @@ impl Query {
         Ok(PageRequest { limit, cursor: self.take("cursor") })
     }
 
-    /// What clients are asked for.
-    pub(super) fn client_filter(&mut self) -> Result<ClientFilter, Error> {
+    /// What clients, or API keys, are asked for, as far as these names say it.
+    pub(super) fn client_filter(&mut self, names: &[&str]) -> Result<ClientFilter, Error> {
         let mut filter = ClientFilter::default();
         let mut errors = Vec::new();
-        for name in ClientFilter::NAMES {
+        for name in names {
             if let Some(value) = self.take(name) {
                 errors.extend(filter.read(name, &value).err());
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::api;
 use crate::api::ClientStatus;
@@ -14,16 +15,41 @@ use crate::scope::ScopeSet;
 use crate::secret::Environment;
 use crate::source_ip::Allowlist;
 
-use super::{AccountId, ClientUses, KeptHash, Owner, Place, Revocation};
+use super::{AccountId, ClientUses, KeptHash, Owner, Place, Revocation, RevokedTarget};
 
 /// The most secrets that one client has.
 pub const MAX_SECRETS: usize = 5;
 
-/// A client.
+/// What a principal is, and so what it may authenticate with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A client: it proves itself at the endpoints under `/oauth/`.
+    #[default]
+    Client,
+    /// An API key: its secret is presented as it is, and is never a client's.
+    ApiKey,
+}
+
+impl Kind {
+    /// What people call one.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::ApiKey => "API key",
+        }
+    }
+}
+
+/// A principal: a client, or an API key, which has the same members.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Client {
     /// Its identifier.
     pub client_id: ClientId,
+    /// What it is. A record from before there were kinds is a client's.
+    #[serde(default)]
+    pub kind: Kind,
     /// What people call it.
     pub name: String,
     /// Its organization.
@@ -126,7 +152,7 @@ impl Client {
     /// # Errors
     /// [`NoEntropy`].
     pub fn cut_off(&mut self, until: UnixTime, entropy: &dyn Entropy) -> Result<Vec<Revocation>, NoEntropy> {
-        let revoked = self.generations().map(|generation| Revocation::of_generation(generation, until)).collect();
+        let revoked = self.generations().flat_map(|generation| self.revocations_of(generation, until)).collect();
         self.past_generations.clear();
         for secret in &mut self.secrets {
             secret.generation = Generation::generate(entropy)?;
@@ -138,6 +164,54 @@ impl Client {
     #[must_use]
     pub fn account(&self) -> AccountId {
         AccountId { owner: Owner::Client(self.client_id.clone()), since: self.created_at }
+    }
+
+    /// What there is to revoke of a generation. Who holds the introspection of an API key knows its generation as the
+    /// `jti`, so that it is told both.
+    pub fn revocations_of(&self, generation: &Generation, until: UnixTime) -> Vec<Revocation> {
+        let mut revoked = vec![Revocation::of_generation(generation, until)];
+        if self.kind == Kind::ApiKey {
+            let (client_id, jti) = (self.client_id.to_string(), generation.as_str().to_owned());
+            revoked.push(Revocation { target: RevokedTarget::Token { client_id, jti }, until });
+        }
+        revoked
+    }
+
+    /// As a record of a change has it: what is shown, by what it is.
+    #[must_use]
+    pub fn recorded(&self) -> Value {
+        match self.kind {
+            Kind::Client => json!(self.shown(|_| None)),
+            Kind::ApiKey => json!(self.shown_key(|_| None)),
+        }
+    }
+
+    /// An API key as it is shown: `uses` gives the last use of a secret by its id. While it is rotated there are two; the
+    /// newest is shown, and the use of either.
+    #[must_use]
+    pub fn shown_key(&self, uses: impl Fn(&str) -> Option<SecretUse>) -> api::ApiKey {
+        let newest = self.secrets.last();
+        let last = self.secrets.iter().filter_map(|secret| uses(&secret.id)).max_by_key(|used| used.at);
+        api::ApiKey {
+            id: self.client_id.to_string(),
+            api_key: None,
+            name: self.name.clone(),
+            prefix: newest.map(|secret| secret.prefix.clone()).unwrap_or_default(),
+            scopes: self.scopes.iter().map(ToString::to_string).collect(),
+            environment: self.environment,
+            status: self.status,
+            ip_allowlist: self.ip_allowlist.entries(),
+            organization: self.organization.clone(),
+            project: self.project.clone(),
+            description: self.description.clone(),
+            owner: self.owner.clone(),
+            labels: self.labels.clone(),
+            created_at: Rfc3339(self.created_at),
+            updated_at: Rfc3339(self.updated_at),
+            expires_at: newest.and_then(|secret| secret.expires_at).map(Rfc3339),
+            last_used_at: last.map(|last| Rfc3339(last.at)),
+            last_used_from: last.map(|last| last.from.to_string()),
+        }
     }
 
     /// Where it belongs.

@@ -24,7 +24,7 @@ pub use chain::{
     AuditKey, AuditSigner, BadHead, ChainWalk, ClaimedHead, ENDORSEMENTS, HEAD_TYPE, HeadClaims, Problem, PruneRecord,
     Ranges, RecordFacts, Verdict,
 };
-pub use client::{Client, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
+pub use client::{Client, Kind, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
 pub use directory::{Organization, Project, Role};
 pub use entity_tag::EntityTag;
 pub use issuance::{Gap, Issuance, MAX_COUNTED, Retention, Segment};

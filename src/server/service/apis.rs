@@ -177,14 +177,16 @@ impl Service {
             let catalog = self.catalog.now();
             let role = catalog.roles().find(|role| role.scopes.contains(scope.as_str()));
             let holder = match (client, role) {
-                (Some(client), _) if caller.reaches(&client.place()) => format!("the client {} has", client.client_id),
-                (Some(_), _) => "a client of another project has".to_owned(),
+                (Some(client), _) if caller.reaches(&client.place()) => {
+                    format!("the {} {} has", client.kind.as_str(), client.client_id)
+                }
+                (Some(_), _) => "a client or an API key of another project has".to_owned(),
                 (None, Some(role)) => format!("the role {} grants", role.name),
                 (None, None) => continue,
             };
             return Err(Error::Conflict(format!(
                 "{holder} the scope {scope}, which can go when nobody has it; \
-                 GET /api/v1/clients?scope={scope} lists the clients"
+                 GET /api/v1/clients?scope={scope} lists the clients, /api/v1/api-keys?scope={scope} the API keys"
             )));
         }
         Ok(())

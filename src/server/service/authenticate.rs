@@ -8,7 +8,7 @@ use crate::id::ClientId;
 use crate::limit::Standing;
 use crate::secret::{ClientSecret, SecretHash};
 use crate::server::error::{AuthCause, AuthFailure, Error};
-use crate::server::model::{Client, KeptHash, SecretRecord};
+use crate::server::model::{Client, KeptHash, Kind, SecretRecord};
 use crate::source_ip::SourceAddress;
 
 use super::Service;
@@ -63,7 +63,7 @@ pub struct Authenticated {
     /// The client.
     pub client: Arc<Client>,
     /// The place of the secret that it used.
-    secret: usize,
+    pub(super) secret: usize,
 }
 
 /// A client's request that is refused, and the client, where it has proven itself.
@@ -136,6 +136,11 @@ impl Service {
         let client = match ClientId::parse(&presented.client_id) {
             Ok(id) => self.clients.get(&id).await?,
             Err(_) => None,
+        };
+        // An API key is no client: its id is one that nobody has.
+        let client = match client {
+            Some(key) if key.kind == Kind::ApiKey => self.store.client(&key.client_id).await.map(|_| None)?,
+            client => client,
         };
         let Some(client) = client else {
             // As much work as for a client that is there.

@@ -12,7 +12,7 @@ use crate::api::{MAX_UNITS, PeriodQuotas, PeriodUses, QuotaUse, QuotaUses, Quota
 use crate::clock::Rfc3339;
 use crate::limit::Period;
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{Account, AccountId, Project, Used};
+use crate::server::model::{Account, AccountId, Kind, Project, Used};
 use crate::server::store::{Entry, StoreError};
 
 use super::accounts::HeldAccount;
@@ -122,7 +122,7 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`], or what the store says.
     pub async fn client_quotas(&self, id: &str, caller: &Caller) -> Result<QuotaUses, Error> {
-        let client = self.existing(id, caller).await?;
+        let client = self.existing(Kind::Client, id, caller).await?;
         self.quota_uses(client.account(), &client.quotas, client.paid_in).await
     }
 
@@ -161,7 +161,7 @@ impl Service {
         let asked = Asked::read(change)?;
         let _turn = self.accounts.changing.lock().await;
         for _ in 0..MAX_TRIES {
-            let mut client = self.changeable(id, caller).await?;
+            let mut client = self.changeable(Kind::Client, id, caller).await?;
             caller.check_binds(&client.account().owner, "changing its own balance")?;
             let account = self.spent(client.account()).await?;
             let Adjustment { paid_in, was, is } = asked.adjust(client.paid_in, &account.used(self.clock.now()))?;

@@ -109,6 +109,15 @@ impl CatalogSnapshot {
         self.project(&place.organization, place.project.as_deref()?)
     }
 
+    /// The audience that follows from a scope: its API, or the issuer itself; none where no API defines it.
+    #[must_use]
+    pub fn audience_of<'a>(&'a self, scope: &Scope, issuer: &'a str) -> Option<&'a str> {
+        match self.owner(scope) {
+            Some(api) => Some(api.identifier.as_str()),
+            None => scope.is_built_in().then_some(issuer),
+        }
+    }
+
     /// The API of this identifier.
     #[must_use]
     pub fn api(&self, identifier: &str) -> Option<&Arc<Api>> {

@@ -54,6 +54,9 @@ pub(super) fn check_policy(policy: &SecretPolicy, errors: &mut Vec<FieldError>) 
             errors.push(FieldError::new(format!("secret_policy.{member}"), format!("1 to {MAX_SECRET_TTL} seconds")));
         }
     }
+    if policy.max_keys == Some(0) {
+        errors.push(FieldError::new("secret_policy.max_keys", "1 or more; null takes the limit away"));
+    }
 }
 
 /// Limits as they are to be.
@@ -116,6 +119,9 @@ fn patched(policy: &SecretPolicy, patch: &Option<SecretPolicyPatch>) -> SecretPo
     SecretPolicy {
         max_ttl: patch.max_ttl.unwrap_or(policy.max_ttl),
         warn_before: patch.warn_before.unwrap_or(policy.warn_before),
+        require_expiry: patch.require_expiry.unwrap_or(policy.require_expiry),
+        require_allowlist: patch.require_allowlist.unwrap_or(policy.require_allowlist),
+        max_keys: patch.max_keys.unwrap_or(policy.max_keys),
     }
 }
 

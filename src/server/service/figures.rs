@@ -7,7 +7,7 @@ use crate::api;
 use crate::clock::{Rfc3339, UnixTime};
 use crate::id::ClientId;
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{ClientUses, Figures, Per};
+use crate::server::model::{ClientUses, Figures, Kind, Per};
 
 use super::tasks::TICK;
 use super::{Caller, Service};
@@ -49,7 +49,7 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`], [`Error::InvalidFields`] where the range ends before it begins, or what the store says.
     pub async fn usage(&self, id: &str, range: &UsageRange, caller: &Caller) -> Result<api::Usage, Error> {
-        let client = self.existing(id, caller).await?;
+        let client = self.existing(Kind::Client, id, caller).await?;
         let (now, per) = (self.clock.now(), range.per.unwrap_or(Per::Hour));
         let shown = match per {
             Per::Hour => Duration::from_secs(24 * 3600),

@@ -1,10 +1,15 @@
 //! Introspection (RFC 7662): what a client may know of a token.
 
+use crate::clock::UnixTime;
 use crate::oauth::introspection::{ActiveToken, Introspection};
 use crate::resource::AccessToken;
 use crate::scope::ScopeSet;
+use crate::secret::looks_like_a_key;
+use crate::server::error::Error;
 use crate::server::model::Client;
+use crate::source_ip::SourceAddress;
 
+use super::api_keys::Standing;
 use super::{ClientRefusal, Service, TokenRequest};
 
 /// The scope that lets a client introspect any token of its organization.
@@ -27,9 +32,14 @@ impl Service {
         self.note_use(&authenticated, request.source);
         let token = request.take_token().map_err(|error| authenticated.refused(error))?;
         let caller = authenticated.client;
-        let Ok(token) = self.verifier.verify_for_any_audience(&token.0) else {
-            return Ok(Introspection::INACTIVE);
+        let known = match looks_like_a_key(&token.0) {
+            true => self.introspected_key(&caller, &token.0, request.source).await.map_err(ClientRefusal::from)?,
+            false => self.verifier.verify_for_any_audience(&token.0).ok().map(|token| {
+                let end = Some(token.claims().expires_at);
+                (token, end)
+            }),
         };
+        let Some((token, exp)) = known else { return Ok(Introspection::INACTIVE) };
         let Some(view) = self.view(&caller, &token) else { return Ok(Introspection::INACTIVE) };
         let claims = token.claims();
         Ok(Introspection::Active(Box::new(ActiveToken {
@@ -37,7 +47,7 @@ impl Service {
             scope: view.scopes.to_string(),
             client_id: claims.client_id.clone(),
             token_type: "Bearer",
-            exp: claims.expires_at,
+            exp,
             iat: claims.issued_at,
             nbf: claims.not_before,
             sub: claims.subject.clone(),
@@ -49,6 +59,25 @@ impl Service {
             env: claims.environment.clone(),
             ip_allowlist: claims.ip_allowlist.clone(),
         })))
+    }
+
+    /// What an API key stands for, and when it ends, if it does. Who asks has proven itself, and is no guesser. Whoever
+    /// presented the key is not known here: the address that its use is noted with is that of who asks.
+    async fn introspected_key(
+        &self,
+        caller: &Client,
+        key: &str,
+        source: SourceAddress,
+    ) -> Result<Option<(AccessToken, Option<UnixTime>)>, Error> {
+        let Some(found) = self.key_of(key, None).await? else { return Ok(None) };
+        if self.standing_of(&found) != Standing::Good {
+            return Ok(None);
+        }
+        let token = self.stands_for(&found)?;
+        if self.view(caller, &token).is_some() {
+            self.note_use_from(&found, source.ip);
+        }
+        Ok(Some((token, found.secret().and_then(|secret| secret.expires_at))))
     }
 
     /// What `caller` may know of `token`: who holds the scope, all of a token of the same organization; an introspector

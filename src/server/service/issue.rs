@@ -11,6 +11,8 @@ use crate::scope::{Scope, ScopeSet};
 use crate::server::error::Error;
 use crate::source_ip::SourceAddress;
 
+use crate::oauth::metadata::CLIENT_CREDENTIALS;
+
 use super::audit::Issued;
 use super::authenticate::{ClientRefusal, PresentedCredentials};
 use super::catalog::CatalogSnapshot;
@@ -29,6 +31,17 @@ pub struct IssueRequest {
     pub resources: Vec<String>,
     /// Where the request came from.
     pub source: SourceAddress,
+}
+
+/// What a token is asked for, whoever asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// `scope`, if it was sent.
+    pub(super) scope: Option<&'a str>,
+    /// `resource` and `audience`.
+    pub(super) resources: &'a [String],
+    /// Where the request came from.
+    pub(super) source: SourceAddress,
 }
 
 /// A token that was issued.
@@ -75,11 +88,7 @@ pub fn decide_grant<'a>(
             return Err(Error::InvalidTarget(format!("no API has the identifier {resource}")));
         }
     }
-    let owner = |scope: &Scope| match catalog.owner(scope) {
-        Some(api) => Some(api.identifier.as_str()),
-        None if scope.is_built_in() => Some(issuer),
-        None => None,
-    };
+    let owner = |scope: &Scope| catalog.audience_of(scope, issuer);
     let wanted = |scope: &Scope| resources.is_empty() || owner(scope).is_some_and(|o| resources.iter().any(|r| r == o));
     let scopes: ScopeSet = match requested {
         Some(requested) => {
@@ -136,28 +145,44 @@ impl Service {
                 return Err(refusal);
             }
         };
+        let asked = Asked { scope: request.scope.as_deref(), resources: &request.resources, source: request.source };
+        let issue = || match request.grant_type == CLIENT_CREDENTIALS {
+            true => self.issue_to(&authenticated, &asked),
+            false => Err(Error::UnsupportedGrantType),
+        };
+        self.issue_within_limits(&authenticated, issue, request.source).await
+    }
+
+    /// Issues what somebody who has proven itself asks for, as far as its limits go.
+    pub(super) async fn issue_within_limits(
+        &self,
+        authenticated: &Authenticated,
+        issue: impl FnOnce() -> Result<(IssuedToken, Issued), Error>,
+        source: SourceAddress,
+    ) -> Result<IssuedToken, ClientRefusal> {
         let refused = |error: Error, standing| {
             let refusal = ClientRefusal { standing, ..authenticated.refused(error) };
-            self.note_refused(Some(&authenticated), &refusal, request.source);
+            self.note_refused(Some(authenticated), &refusal, source);
             refusal
         };
         let admitted = self.admit_token_request(&authenticated.client).map_err(|error| refused(error.into(), None))?;
         let refused = |error| refused(error, admitted.standing);
-        let (mut issued, record) = self.issue_to(&authenticated, &request).map_err(refused)?;
+        let (mut issued, record) = issue().map_err(refused)?;
         // The last that may refuse it: what is refused for anything else takes nothing.
         self.charge_token(&authenticated.client).await.map_err(refused)?;
-        self.note_issued(&authenticated, &issued.granted, request.source);
+        self.note_issued(authenticated, &issued.granted, source);
         self.audit.issuances.note(record);
         issued.standing = admitted.standing;
         Ok(issued)
     }
 
-    fn issue_to(&self, authenticated: &Authenticated, request: &IssueRequest) -> Result<(IssuedToken, Issued), Error> {
+    pub(super) fn issue_to(
+        &self,
+        authenticated: &Authenticated,
+        asked: &Asked<'_>,
+    ) -> Result<(IssuedToken, Issued), Error> {
         let client = &authenticated.client;
-        if request.grant_type != "client_credentials" {
-            return Err(Error::UnsupportedGrantType);
-        }
-        let requested = match request.scope.as_deref() {
+        let requested = match asked.scope {
             None => None,
             Some(text) => {
                 let scopes = ScopeSet::parse(text).map_err(|error| Error::InvalidScope(error.to_string()))?;
@@ -169,8 +194,8 @@ impl Service {
         };
         let catalog = self.catalog.now();
         let held = catalog.scopes_of(client);
-        let grant = decide_grant(&held, requested, &request.resources, &catalog, &self.settings.issuer)?;
-        self.sign(authenticated, &grant, &catalog, request.source)
+        let grant = decide_grant(&held, requested, asked.resources, &catalog, &self.settings.issuer)?;
+        self.sign(authenticated, &grant, &catalog, asked.source)
     }
 
     fn sign(

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod admit;
+mod api_keys;
 mod apis;
 mod audiences;
 mod audit;
@@ -17,12 +18,14 @@ mod client_cache;
 mod clients;
 mod cursor;
 mod entries;
+mod exchange;
 mod explain;
 mod feed;
 mod figures;
 mod held;
 mod introspect;
 mod issue;
+mod key_cache;
 mod keys;
 mod metrics;
 mod notices;
@@ -51,6 +54,7 @@ use crate::clock::Clock;
 use crate::crypto::entropy::Entropy;
 use crate::id::{RequestId, random_128};
 use crate::resource::Verifier;
+use crate::secret::KeyPrefix;
 
 use super::error::Error;
 use super::keys::KeyRing;
@@ -70,6 +74,7 @@ pub use catalog::{Catalog, CatalogSnapshot};
 pub use clients::ClientFilter;
 pub use cursor::PageRequest;
 pub use entries::Tagged;
+pub use exchange::ExchangeRequest;
 pub use feed::FeedAnswer;
 pub use figures::UsageRange;
 pub use issue::{Grant, IssueRequest, IssuedToken, decide_grant};
@@ -104,6 +109,8 @@ pub struct Settings {
     pub retention: Retention,
     /// How many requests there may be, where neither project nor client says otherwise.
     pub limits: LimitSettings,
+    /// What API keys begin with.
+    pub key_prefix: KeyPrefix,
 }
 
 /// Everything that decisions rest on.
@@ -115,6 +122,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     keys: Arc<KeyRing>,
     clients: client_cache::ClientCache,
+    keys_at_hand: key_cache::KeyCache,
     catalog: Catalog,
     revocations: Arc<Revocations>,
     verifier: Arc<Verifier>,
@@ -164,6 +172,7 @@ impl Service {
             entropy,
             keys,
             clients: client_cache::ClientCache::new(Arc::clone(&store)),
+            keys_at_hand: key_cache::KeyCache::new(),
             store,
             catalog,
             revocations,

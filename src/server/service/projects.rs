@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api;
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{DEFAULT, Place, Project};
+use crate::server::model::{Client, DEFAULT, Place, Project};
 use crate::server::store::{Entry, StoreError};
 
 use super::cursor::{JOINT, PageRequest};
@@ -23,7 +23,17 @@ pub(super) struct SecretRules {
     pub(super) max_ttl: Option<u64>,
     /// How long before its end it is listed as ending, in seconds.
     pub(super) warn_before: u64,
+    /// Whether each has to end.
+    require_expiry: bool,
+    /// Whether clients and API keys have to say where they come from.
+    require_allowlist: bool,
+    /// How many API keys there are at most.
+    pub(super) max_keys: Option<u64>,
 }
+
+/// The policies that something can violate, by the names that they are set by.
+pub(super) const REQUIRE_EXPIRY: &str = "require_expiry";
+pub(super) const REQUIRE_ALLOWLIST: &str = "require_allowlist";
 
 impl SecretRules {
     /// How long a secret that is asked to live so long lives; a field error where it may not.
@@ -36,6 +46,23 @@ impl SecretRules {
             (None, most) => Ok(most),
             (asked, _) => Ok(asked),
         }
+    }
+
+    /// Refuses what breaks a policy, in what is new about it: what was so before the policy came is for the review.
+    ///
+    /// # Errors
+    /// [`Error::PolicyViolated`].
+    pub(super) fn check(&self, before: Option<&Client>, after: &Client) -> Result<(), Error> {
+        let violated = |policy, detail: &str| Err(Error::PolicyViolated { policy, detail: detail.to_owned() });
+        let is_new = |id: &str| before.is_none_or(|before| before.secrets.iter().all(|own| own.id != id));
+        if self.require_expiry && after.secrets.iter().any(|own| own.expires_at.is_none() && is_new(&own.id)) {
+            return violated(REQUIRE_EXPIRY, "every secret and every API key has to end; say how long this one lives");
+        }
+        let was_open = before.is_some_and(|before| before.ip_allowlist.is_empty());
+        if self.require_allowlist && after.ip_allowlist.is_empty() && !was_open {
+            return violated(REQUIRE_ALLOWLIST, "the addresses that it may come from have to be named (ip_allowlist)");
+        }
+        Ok(())
     }
 }
 
@@ -89,6 +116,9 @@ impl Service {
         let policies = policies.iter().flatten();
         SecretRules {
             max_ttl: policies.clone().filter_map(|policy| policy.max_ttl).min(),
+            require_expiry: policies.clone().any(|policy| policy.require_expiry),
+            require_allowlist: policies.clone().any(|policy| policy.require_allowlist),
+            max_keys: policies.clone().filter_map(|policy| policy.max_keys).min(),
             warn_before: policies.filter_map(|policy| policy.warn_before).max().unwrap_or(WARN_BEFORE),
         }
     }
@@ -232,6 +262,8 @@ impl Service {
             self.accounts.forget(&before.account());
             return Ok(());
         }
-        Err(Error::Conflict(format!("the project {id} has clients, or was just changed; delete its clients first")))
+        Err(Error::Conflict(format!(
+            "the project {id} has clients or API keys, or was just changed; delete those first"
+        )))
     }
 }

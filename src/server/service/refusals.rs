@@ -54,7 +54,7 @@ impl Service {
         source: Option<IpAddr>,
     ) {
         let attempted = match error {
-            Error::Unauthenticated(failure) => failure.client_id.as_ref(),
+            Error::Unauthenticated(failure) | Error::BadSubjectToken(failure) => failure.client_id.as_ref(),
             _ => None,
         };
         let client_id = client_id.or(attempted).map(ToString::to_string);

@@ -6,7 +6,7 @@
 use crate::api::{self, ClientStatus, Finding, FindingKind};
 use crate::clock::{Rfc3339, UnixTime};
 use crate::server::error::Error;
-use crate::server::model::{Client, ClientUses};
+use crate::server::model::{Client, ClientUses, Kind};
 use crate::server::store::ClientSearch;
 
 use super::cursor::PageRequest;
@@ -58,17 +58,25 @@ impl Look<'_> {
         }
     }
 
+    /// The command that changes it, which says what it is.
+    fn command(&self) -> &'static str {
+        match self.client.kind {
+            Kind::Client => "client",
+            Kind::ApiKey => "api-key",
+        }
+    }
+
     fn is_older(&self, at: UnixTime, seconds: u64) -> bool {
         at <= self.now && self.now.since(at).as_secs() >= seconds
     }
 
     fn secrets(&self, findings: &mut Vec<Finding>) {
-        let id = &self.client.client_id;
+        let (id, command) = (&self.client.client_id, self.command());
         let live: Vec<_> = self.client.secrets.iter().filter(|secret| secret.is_live(self.now)).collect();
         let last_end = self.client.secrets.iter().filter_map(|secret| secret.expires_at).max();
         if let (true, Some(end)) = (live.is_empty(), last_end) {
             let detail =
-                format!("it gets no tokens any more: give it a secret (mintage client rotate {id}), or delete it");
+                format!("it gets no tokens any more: give it a secret (mintage {command} rotate {id}), or delete it");
             findings
                 .push(Finding { expires_at: Some(Rfc3339(end)), ..self.finding(FindingKind::SecretsExpired, detail) });
         }
@@ -78,8 +86,7 @@ impl Look<'_> {
         for secret in &live {
             let Some(end) = secret.expires_at else { continue };
             if end.since(self.now).as_secs() <= within && !outlived(end) {
-                let detail =
-                    format!("give the client a new secret before then (mintage client rotate {id} --overlap 24h)");
+                let detail = format!("give it a new secret before then (mintage {command} rotate {id} --overlap 24h)");
                 findings.push(Finding {
                     secret_id: Some(secret.id.clone()),
                     expires_at: Some(Rfc3339(end)),
@@ -93,7 +100,7 @@ impl Look<'_> {
             if beyond {
                 let detail = format!(
                     "new secrets of this project live {most} seconds at most, and this one was made before that was so: \
-                     rotate it (mintage client rotate {id} --overlap 24h)"
+                     rotate it (mintage {command} rotate {id} --overlap 24h)"
                 );
                 findings.push(Finding {
                     secret_id: Some(secret.id.clone()),
@@ -105,16 +112,18 @@ impl Look<'_> {
     }
 
     fn uses(&self, findings: &mut Vec<Finding>) {
-        let id = &self.client.client_id;
+        let (id, command) = (&self.client.client_id, self.command());
         let Some(used_at) = self.uses.used_at else {
             if self.is_older(self.client.created_at, self.settings.never_used_for) {
-                let detail = format!("if nobody is about to use it, delete it (mintage client delete {id})");
+                let detail = format!("if nobody is about to use it, delete it (mintage {command} delete {id})");
                 findings.push(self.finding(FindingKind::ClientNeverUsed, detail));
             }
             return;
         };
         if self.is_older(used_at, self.settings.unused_for) {
-            let detail = format!("if nobody misses it, disable it (mintage client disable {id}), and later delete it");
+            let disable = if self.client.kind == Kind::Client { "disable" } else { "revoke" };
+            let detail =
+                format!("if nobody misses it, disable it (mintage {command} {disable} {id}), and later delete it");
             findings.push(self.finding(FindingKind::ClientUnused, detail));
             return;
         }
@@ -123,7 +132,7 @@ impl Look<'_> {
             // Nothing is known of when it was granted: as long as the client is younger, it may have come today.
             if self.is_older(last.unwrap_or(self.client.created_at), self.settings.unused_for) {
                 let detail =
-                    format!("take it away if it is not needed (mintage client update {id} --remove-scope {scope})");
+                    format!("take it away if it is not needed (mintage {command} update {id} --remove-scope {scope})");
                 findings.push(Finding {
                     scope: Some(scope.to_string()),
                     last_used_at: last.map(Rfc3339),

@@ -4,8 +4,11 @@ use serde_json::{Value, json};
 
 use crate::api::Level;
 use crate::resource::{AccessToken, RevocationSource};
+use crate::secret::looks_like_a_key;
 use crate::server::error::Error;
 use crate::server::model::{Actor, Client, Origin, Place, Revocation, RevokedTarget};
+
+use crate::source_ip::SourceAddress;
 
 use super::{Caller, ClientRefusal, Grants, LEEWAY, Service, TokenRequest};
 
@@ -29,8 +32,12 @@ impl Service {
 
     async fn revoke_for(&self, client: &Client, mut request: TokenRequest) -> Result<(), Error> {
         let source = request.source;
+        let text = request.take_token()?.0;
+        if looks_like_a_key(&text) {
+            return self.revoke_key_for(client, &text, source).await;
+        }
         // One that is not good yet will be.
-        let Ok(token) = self.verifier.recognize(&request.take_token()?.0) else { return Ok(()) };
+        let Ok(token) = self.verifier.recognize(&text) else { return Ok(()) };
         let (claims, now) = (token.claims(), self.clock.now());
         let dead = self.revocations.token_is_revoked(&claims.token_id, claims.generation.as_deref());
         if dead || now >= claims.expires_at.plus(LEEWAY) {
@@ -41,8 +48,7 @@ impl Service {
         }
         let target = RevokedTarget::Token { client_id: claims.client_id.clone(), jti: claims.token_id.clone() };
         let revocation = Revocation { target, until: claims.expires_at.plus(LEEWAY) };
-        let actor = Actor::Client { client_id: client.client_id.to_string() };
-        let origin = Origin { actor, request_id: Some(self.request_id()), source: Some(source.ip), receipt: None };
+        let origin = self.origin_of(client, source);
         let place = claims.organization.as_deref().zip(claims.project.as_deref());
         let place = place.map(|(organization, project)| Place::project(organization, project));
         let after = json!({ "client_id": claims.client_id, "expires_at": claims.expires_at });
@@ -56,6 +62,26 @@ impl Service {
         done.map(drop).map_err(Error::from)
     }
 
+    /// Disables an API key, as its operator would: one that was found lying about is brought here as it is. It is nobody's
+    /// own, so that only who may revoke the tokens of others may.
+    async fn revoke_key_for(&self, client: &Client, key: &str, source: SourceAddress) -> Result<(), Error> {
+        let Some(key) = self.key_to_revoke(key).await? else { return Ok(()) };
+        if !self.reaches_tokens_of(client, &key.organization, &key.project) {
+            return Err(Error::NotTheirToken);
+        }
+        let caller = Caller::everything(self.origin_of(client, source));
+        match self.revoke_api_key(key.client_id.as_str(), &caller).await {
+            // Somebody else has deleted it meanwhile: no less revoked.
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn origin_of(&self, client: &Client, source: SourceAddress) -> Origin {
+        let actor = Actor::Client { client_id: client.client_id.to_string() };
+        Origin { actor, request_id: Some(self.request_id()), source: Some(source.ip), receipt: None }
+    }
+
     /// Its own, or one within its reach.
     fn may_revoke(&self, client: &Client, token: &AccessToken) -> bool {
         let claims = token.claims();
@@ -63,10 +89,13 @@ impl Service {
             return true;
         }
         let place = claims.organization.as_deref().zip(claims.project.as_deref());
-        place.is_some_and(|(organization, project)| {
-            let reach = Grants::of_client(client, &self.catalog.now()).reach_of(REVOKE);
-            organization == client.organization
-                && (reach == Some(Level::Organization) || (reach.is_some() && project == client.project))
-        })
+        place.is_some_and(|(organization, project)| self.reaches_tokens_of(client, organization, project))
+    }
+
+    /// Whether a client may revoke what belongs to a project.
+    fn reaches_tokens_of(&self, client: &Client, organization: &str, project: &str) -> bool {
+        let reach = Grants::of_client(client, &self.catalog.now()).reach_of(REVOKE);
+        organization == client.organization
+            && (reach == Some(Level::Organization) || (reach.is_some() && project == client.project))
     }
 }

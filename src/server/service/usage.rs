@@ -1,6 +1,7 @@
 //! What clients use, gathered in memory and written in the background: issuing a token never waits for the store.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -226,6 +227,13 @@ impl Service {
         self.usage.note(&authenticated.client.client_id, secret, |_| {});
     }
 
+    /// Notes that an API key was used from this address.
+    pub(super) fn note_use_from(&self, key: &Authenticated, from: IpAddr) {
+        let used = SecretUse { at: self.clock.now(), from };
+        let secret = key.secret().map(|secret| (secret.id.as_str(), used));
+        self.usage.note(&key.client.client_id, secret, |_| {});
+    }
+
     /// Notes that a client has used its secret, and got a token with these scopes for it.
     pub(super) fn note_issued(&self, authenticated: &Authenticated, scopes: &ScopeSet, source: SourceAddress) {
         let Some((secret, used)) = self.secret_use(authenticated, source) else { return };
@@ -252,7 +260,9 @@ impl Service {
         source: SourceAddress,
     ) {
         let (client, reason) = match (&refusal.error, &refusal.client_id) {
-            (Error::Unauthenticated(failure), _) => (failure.client_id.as_ref(), failure.cause.as_str()),
+            (Error::Unauthenticated(failure) | Error::BadSubjectToken(failure), _) => {
+                (failure.client_id.as_ref(), failure.cause.as_str())
+            }
             (error, client) => (client.as_ref(), error.reason().as_str()),
         };
         let Some(client) = client else { return };

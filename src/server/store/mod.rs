@@ -20,7 +20,7 @@ use crate::id::ClientId;
 use crate::secret::Environment;
 
 use super::model::{
-    Api, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Organization, Per, Project, Receipt,
+    Api, Change, Client, ClientUsage, ClientUses, Figures, KeyRecord, Kind, Organization, Per, Project, Receipt,
     ReceiptRecord, ReplayedAnswer, Revocation, Role, SecretUse,
 };
 
@@ -50,6 +50,8 @@ pub const ABSENT: u64 = 0;
 /// Which clients are looked for. What is none is not asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientSearch {
+    /// Clients, or API keys; both if none.
+    pub kind: Option<Kind>,
     /// Of this organization.
     pub organization: Option<String>,
     /// Of this project of it.
@@ -121,6 +123,8 @@ pub enum Added {
     Exists,
     /// Its project, or one of its scopes or roles, is not there; it is left out.
     Unfounded,
+    /// Its project has as many API keys as it may; it is left out.
+    Full,
 }
 
 /// Clients.
@@ -149,6 +153,12 @@ pub trait ClientStore: std::fmt::Debug + Send + Sync {
 
     /// Adds clients, each with its own record, in one transaction, and says of each what became of it.
     async fn add_clients(&self, clients: Vec<(Client, Change)>) -> Result<Vec<Added>, StoreError>;
+
+    /// Adds an API key, if its project has fewer than `most` by then.
+    async fn add_key(&self, key: Client, most: u64, change: Change) -> Result<Added, StoreError>;
+
+    /// Whose API key has this hash, as [`SecretHash::to_text`](crate::secret::SecretHash::to_text) writes it.
+    async fn key_holder(&self, hash: &str) -> Result<Option<ClientId>, StoreError>;
 
     /// Takes the client of this id and revision out, and remembers what that revokes. Where an API names it as an
     /// introspector it is taken out there, which has a record of its own; gives those APIs.

@@ -6,7 +6,7 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use mintage::api::{KeyState, Level, NewApi, NewClient, NewOrganization, NewProject, NewRole};
+use mintage::api::{KeyState, Level, NewApi, NewApiKey, NewClient, NewOrganization, NewProject, NewRole};
 use mintage::scope::BUILT_IN;
 use reqwest::header::AUTHORIZATION;
 use serde_json::Value;
@@ -108,6 +108,11 @@ async fn target(app: &TestApp, method: &str, path: &str, n: usize) -> (String, V
             let client = operator(app, ("acme", "shop"), &[], &[]).await;
             let secret = service.client(&client.id, &caller).await.unwrap().value.secrets.remove(0).id;
             names.extend([("{id}", client.id), ("{secret_id}", secret)]);
+        }
+        "api-keys" => {
+            let (organization, project) = (acme(), Some("shop".to_owned()));
+            let new = NewApiKey { name: "test".to_owned(), organization, project, ..NewApiKey::default() };
+            names.push(("{id}", service.create_api_key(new, &caller).await.unwrap().value.id));
         }
         "keys" if path.contains("{kid}") => {
             let keys = service.list_keys().items;

@@ -110,6 +110,13 @@ pub const TABLE: &[Row] = &[
     ("GET", "/api/v1/clients/{id}/quotas", "", Operators(ABSENT, 200)),
     ("POST", "/api/v1/clients/{id}/balance", r#"{"add":{n}}"#, Operators(ABSENT, 200)),
     ("GET", "/api/v1/clients/{id}/usage", "", Operators(ABSENT, 200)),
+    ("GET", "/api/v1/api-keys", "", Operators(200, 200)),
+    ("POST", "/api/v1/api-keys", r#"{"name":"n{n}","organization":"acme","project":"shop"}"#, Operators(FIELD, 201)),
+    ("GET", "/api/v1/api-keys/{id}", "", Operators(ABSENT, 200)),
+    ("PATCH", "/api/v1/api-keys/{id}", r#"{"name":"n{n}"}"#, Operators(ABSENT, 200)),
+    ("DELETE", "/api/v1/api-keys/{id}", "", Operators(ABSENT, 204)),
+    ("POST", "/api/v1/api-keys/{id}/rotate", "{}", Operators(ABSENT, 200)),
+    ("POST", "/api/v1/api-keys/{id}/revoke", "", Operators(ABSENT, 200)),
     ("GET", "/api/v1/bulk/clients", "", Operators(200, 200)),
     // Each is answered for itself: in another organization it fails as in one that there is not.
     (

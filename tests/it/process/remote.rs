@@ -49,7 +49,13 @@ impl Remote {
 async fn an_owner_does_from_anywhere_what_the_socket_does() {
     let remote = Remote::new(&["ORG_OWNER"]);
     let project = remote.json(&["project", "create", "web", "--secret-max-ttl", "90d"]);
-    assert_eq!(project["secret_policy"], json!({ "max_ttl": 90 * 24 * 3600, "warn_before": null }));
+    assert_eq!(
+        project["secret_policy"],
+        json!({
+            "max_ttl": 90 * 24 * 3600, "warn_before": null,
+            "require_expiry": false, "require_allowlist": false, "max_keys": null,
+        })
+    );
     let role = remote.json(&["role", "create", "READER", "--scope", "orders:read", "--scope", "mintage:projects:read"]);
     assert_eq!(role["level"], "project");
     let made = remote.json(&["client", "create", "billing", "--id", "billing", "--project", "web", "--role", "READER"]);

@@ -15,7 +15,7 @@ use super::refusals::{Surface, refusals, text_header};
 /// The security scheme of operators' routes.
 const TOKEN: &str = "client_credentials";
 /// What has an entity tag.
-const TAGGED: [&str; 6] = ["Organization", "Project", "Api", "Role", "Client", "Balance"];
+const TAGGED: [&str; 7] = ["Organization", "Project", "Api", "ApiKey", "Role", "Client", "Balance"];
 
 /// What one handler answers under several paths: the one it declares, another, and what tells their names apart.
 const ALSO: [(&str, &str, &str); 3] = [
@@ -50,6 +50,10 @@ const BODY: &[Reason] = &[Reason::RequestTimeout, Reason::BodyTooLarge];
 const CHANGE: &[Reason] = &[Reason::Conflict];
 /// Where something is changed that the caller may hold less than.
 const BEYOND: &[Reason] = &[Reason::BeyondCaller];
+/// Where credentials are made or changed, which a project can demand something of.
+const POLICY: &[Reason] = &[Reason::PolicyViolated];
+/// The paths where they are.
+const OF_CREDENTIALS: [&str; 2] = ["/clients", "/api-keys"];
 /// Where the change can insist on what it is made from.
 const STALE: &[Reason] = &[Reason::PreconditionFailed];
 /// Where it is carried out once: the answer to the first may be lost, or out of reach by now.
@@ -159,6 +163,9 @@ fn complete(operation: &mut Operation, path: &str, method: &str, listener: Liste
     }
     if changes {
         reasons.extend(CHANGE);
+    }
+    if changes && OF_CREDENTIALS.iter().any(|own| path.contains(own)) {
+        reasons.extend(POLICY);
     }
     if has(operation, IF_MATCH) {
         reasons.extend(STALE);

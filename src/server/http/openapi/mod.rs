@@ -21,12 +21,13 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use utoipa::OpenApi;
 
 use super::{
-    App, apis, audit, bulk, clients, errors, explain, forward_auth, health, introspect, keys, metrics, organizations,
-    projects, quotas, review, revocations, revoke, roles, store, token, usage, well_known, whoami,
+    App, api_keys, apis, audit, bulk, clients, errors, explain, forward_auth, health, introspect, keys, metrics,
+    organizations, projects, quotas, review, revocations, revoke, roles, store, token, usage, well_known, whoami,
 };
 
 pub(super) use params::{
-    AuditFilters, AuditSpan, ClientFilters, Forwarded, IfMatch, OfOrganization, Paging, ReviewSpans, UsageSpan,
+    ApiKeyFilters, AuditFilters, AuditSpan, ClientFilters, Forwarded, IfMatch, OfOrganization, Paging, ReviewSpans,
+    UsageSpan,
 };
 pub(super) use refusals::{
     AlreadyUnderWay, AtAGuard, AtRevocation, AtTheFeed, AtTheToken, NoSuchApi, NoSuchReason, NotReady,
@@ -68,6 +69,13 @@ pub(super) use shapes::{JwkSet, NewToken, TokenInForm};
         clients::add_secret,
         clients::retire_secrets,
         clients::withdraw_secret,
+        api_keys::create,
+        api_keys::list,
+        api_keys::show,
+        api_keys::patch,
+        api_keys::delete,
+        api_keys::rotate,
+        api_keys::revoke,
         bulk::export_clients,
         bulk::import_clients,
         usage::show,

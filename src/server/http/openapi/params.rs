@@ -74,6 +74,8 @@ parameters! {
     OfOrganization = vec![in_query("organization", text(), "The organization; the caller's if left out.")];
     /// Which clients.
     ClientFilters = ClientFilter::NAMES.iter().map(|name| client_filter(name)).collect();
+    /// Which API keys.
+    ApiKeyFilters = ClientFilter::OF_KEYS.iter().map(|name| client_filter(name)).collect();
     /// What the change has to be made from.
     IfMatch = vec![parameter(
         IF_MATCH,

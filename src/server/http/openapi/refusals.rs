@@ -80,8 +80,7 @@ macro_rules! kinds {
 kinds! {
     /// Of the token endpoint.
     AtTheToken = OAuth [
-        MalformedRequest, UnsupportedGrantType, InvalidScope, InvalidTarget, InvalidClient, IpNotAllowed, RateLimited,
-        QuotaExceeded, RequestTimeout, BodyTooLarge, InternalError, Unavailable
+    MalformedRequest, UnsupportedGrantType, InvalidScope, InvalidTarget, InvalidSubjectToken, InvalidClient, IpNotAllowed, RateLimited, QuotaExceeded, RequestTimeout, BodyTooLarge, InternalError, Unavailable
     ];
     /// Of introspection.
     OfAToken = OAuth [

@@ -41,6 +41,9 @@ pub(super) struct Problem {
     /// `ip_not_allowed`: whose allowlist does not have it.
     #[schema(nullable = false)]
     allowlist: Option<String>,
+    /// `policy_violated`: the policy, by the name that it is set by.
+    #[schema(nullable = false)]
+    policy: Option<String>,
 }
 
 /// A scope that a caller would have to hold.
@@ -52,12 +55,22 @@ pub(super) struct Lacking {
     level: Level,
 }
 
-/// A token request (RFC 6749 §4.4.2). The client authenticates with Basic or in here, never both.
+/// A token request (RFC 6749 §4.4.2). The client authenticates with Basic or in here, never both. Or an exchange of an API
+/// key for a token (RFC 8693 §2.1), which takes no credentials but that key.
 #[derive(ToSchema)]
 pub(in super::super) struct NewToken {
-    /// `client_credentials`.
-    #[schema(pattern = "^client_credentials$")]
+    /// `client_credentials`, or the token exchange.
+    #[schema(pattern = "^(client_credentials|urn:ietf:params:oauth:grant-type:token-exchange)$")]
     grant_type: String,
+    /// The API key that is to be exchanged.
+    #[schema(nullable = false)]
+    subject_token: Option<String>,
+    /// What that is: `urn:mintage:params:oauth:token-type:api-key`, or `urn:ietf:params:oauth:token-type:access_token`.
+    #[schema(nullable = false)]
+    subject_token_type: Option<String>,
+    /// What it is to be exchanged for: `urn:ietf:params:oauth:token-type:access_token`, as if left out.
+    #[schema(nullable = false)]
+    requested_token_type: Option<String>,
     /// Scopes, separated by spaces; all that are granted if left out.
     #[schema(nullable = false)]
     scope: Option<String>,

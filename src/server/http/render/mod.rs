@@ -57,7 +57,7 @@ mod tests {
             })),
             Error::InsufficientBalance(InsufficientBalance { whose: "project", balance: 2, cost: 5 }),
             Error::PolicyViolated { policy: "require_expiry", detail: "d".to_owned() },
-            Error::BadSubjectToken("s".to_owned()),
+            Error::BadSubjectToken(AuthFailure::UNKNOWN_CLIENT),
             Error::NotTheirToken,
             Error::TooManyRevoked { client_id: "c".to_owned(), most: 1 },
             Error::ScopeLost(Scope::parse("mintage:projects:read").unwrap()),

@@ -5,6 +5,7 @@ use crate::api::ClientStatus;
 use crate::clock::{Rfc3339, UnixTime};
 use crate::secret::Environment;
 use crate::server::error::{Error, FieldError};
+use crate::server::model::{Client, Kind};
 use crate::server::service::cursor::PageRequest;
 use crate::server::store::{ClientSearch, EndsWithin, NameIs};
 
@@ -82,6 +83,10 @@ impl ClientFilter {
         Ok(true)
     }
 
+    /// The names that a query about API keys can have: they hold no roles.
+    pub const OF_KEYS: [&str; 8] =
+        ["organization", "project", "name", "status", "environment", "scope", "expiring_before", "unused_since"];
+
     /// The names that a query can have.
     pub const NAMES: [&str; 9] = [
         "organization",
@@ -95,12 +100,13 @@ impl ClientFilter {
         "unused_since",
     ];
 
-    fn search(self, now: UnixTime) -> ClientSearch {
+    fn search(self, kind: Kind, now: UnixTime) -> ClientSearch {
         let name = self.name.map(|name| match name.strip_suffix('*') {
             Some(start) => NameIs::Beginning(start.to_owned()),
             None => NameIs::Exactly(name),
         });
         ClientSearch {
+            kind: Some(kind),
             organization: self.organization,
             project: self.project,
             outside: None,
@@ -125,19 +131,31 @@ impl Service {
     /// [`Error::InvalidFields`] for a bad limit or cursor, or what the store says.
     pub async fn list_clients(
         &self,
-        mut filter: ClientFilter,
+        filter: ClientFilter,
         page: &PageRequest,
         caller: &Caller,
     ) -> Result<api::Page<api::Client>, Error> {
+        let (found, next_cursor) = self.find(Kind::Client, filter, page, caller).await?;
+        Ok(api::Page { items: self.shown(&found).await?, next_cursor })
+    }
+
+    /// The same of any kind, as it is kept, and where the next page begins.
+    pub(in crate::server::service) async fn find(
+        &self,
+        kind: Kind,
+        mut filter: ClientFilter,
+        page: &PageRequest,
+        caller: &Caller,
+    ) -> Result<(Vec<Client>, Option<String>), Error> {
         let pairs = filter.pairs();
-        let list = format!("clients {}", serde_json::to_string(&pairs).unwrap_or_default());
+        let list = format!("{}s {}", kind.as_str(), serde_json::to_string(&pairs).unwrap_or_default());
         let (after, limit) = self.cursors.start(&list, page)?;
         if let Some(bounds) = caller.bounds() {
             let within = |own: &Option<String>, bound: &str| own.as_deref().is_none_or(|own| own == bound);
             let reached = within(&filter.organization, &bounds.organization)
                 && bounds.project.as_deref().is_none_or(|project| within(&filter.project, project));
             if !reached {
-                return Ok(api::Page { items: Vec::new(), next_cursor: None });
+                return Ok((Vec::new(), None));
             }
             filter.organization = Some(bounds.organization);
             filter.project = bounds.project.or(filter.project);
@@ -146,7 +164,7 @@ impl Service {
             filter.organization = Some(caller.home().organization);
         }
         let unused_since = filter.unused_since;
-        let search = filter.search(self.clock.now());
+        let search = filter.search(kind, self.clock.now());
         let mut found = self.store.find_clients(ClientSearch { after, limit, ..search }).await?;
         if let Some(since) = unused_since {
             // The store knows what is written, and not what is still on its way there.
@@ -154,6 +172,6 @@ impl Service {
             found.clients.retain(|client| client.is_unused(uses.get(&client.client_id), since));
         }
         let next_cursor = found.next.map(|next| self.cursors.seal(&list, &next));
-        Ok(api::Page { items: self.shown(&found.clients).await?, next_cursor })
+        Ok((found.clients, next_cursor))
     }
 }

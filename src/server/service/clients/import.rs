@@ -1,6 +1,6 @@
 //! Many clients at once, each checked for itself.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
 use crate::api::{BulkClients, BulkResult, BulkStatus, ClientStatus, ItemError, NewClient};
@@ -8,6 +8,8 @@ use crate::id::ClientId;
 use crate::server::error::{Error, FieldError};
 use crate::server::service::slow::SlowChecks;
 use crate::server::store::Added;
+
+use crate::server::service::projects::{REQUIRE_ALLOWLIST, REQUIRE_EXPIRY};
 
 use super::given::CheckedClient;
 use super::{Caller, Service};
@@ -43,6 +45,10 @@ impl Service {
                 }
                 Err(error @ Error::BeyondCaller { .. }) => {
                     result.errors = vec![ItemError { field: "scopes".to_owned(), detail: error.detail() }];
+                }
+                Err(Error::PolicyViolated { policy, detail }) => {
+                    let detail = format!("the policy {policy} of the project or its organization: {detail}");
+                    result.errors = vec![ItemError { field: member_of(policy).to_owned(), detail }];
                 }
                 Err(other) => return Err(other),
                 // Looked for before a slow hash is made of its secret.
@@ -116,8 +122,7 @@ impl Service {
         let mut made = Vec::with_capacity(accepted.len());
         for (index, new) in accepted {
             let (id, place) = (new.client.client_id.as_str(), Some(new.client.place()));
-            let change =
-                self.change(caller, "client.create", id, place, Value::Null, json!(new.client.shown(|_| None)));
+            let change = self.change(caller, "client.create", id, place, Value::Null, new.client.recorded());
             made.push((index, new.client.client_id.to_string(), new.made));
             rows.push((new.client, change));
         }
@@ -130,7 +135,7 @@ impl Service {
                     result.client_secret = secret.map(|secret| secret.reveal().to_owned());
                 }
                 Added::Exists => result.status = BulkStatus::Exists,
-                Added::Unfounded => {
+                Added::Unfounded | Added::Full => {
                     result.status = BulkStatus::Failed;
                     let detail = "its project, or one of its scopes or roles, was just taken away".to_owned();
                     result.errors = vec![ItemError { field: String::new(), detail }];
@@ -138,6 +143,15 @@ impl Service {
             }
         }
         Ok(())
+    }
+}
+
+/// The member that a policy is about.
+fn member_of(policy: &str) -> &'static str {
+    match policy {
+        REQUIRE_EXPIRY => "secret_ttl",
+        REQUIRE_ALLOWLIST => "ip_allowlist",
+        _ => "",
     }
 }
 

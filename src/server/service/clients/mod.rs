@@ -8,14 +8,14 @@ mod patch;
 mod retire;
 pub(super) mod secrets;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api;
 use crate::clock::UnixTime;
 use crate::id::ClientId;
 use crate::secret::ClientSecret;
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{Client, Revocation};
+use crate::server::model::{Client, Kind, Revocation};
 use crate::server::store::{ABSENT, StoreError};
 
 use super::entries::{Tagged, check_limits, check_name, check_quotas};
@@ -25,6 +25,9 @@ use fields::{allowlist, check_labels, check_text, grantable, roles};
 pub use find::ClientFilter;
 use secrets::check_secret_ttl;
 
+/// What is said in the place of the id of an API key that is none.
+const NO_SUCH_KEY: &str =
+    "with that id (neither its name nor the key itself will do; `mintage api-key list` has the ids)";
 /// What is said in the place of an id that is none.
 pub(super) const NO_SUCH_ID: &str = "with that client_id (its name will not do; `mintage client list` has both)";
 
@@ -51,7 +54,7 @@ impl Service {
     ) -> Result<Tagged<api::Client>, Error> {
         let mut shown = client.shown(|_| None);
         let (id, place) = (client.client_id.as_str(), Some(client.place()));
-        let change = self.change(caller, "client.create", id, place, Value::Null, json!(shown));
+        let change = self.change(caller, "client.create", id, place, Value::Null, client.recorded());
         self.store.save_client(client.clone(), ABSENT, Vec::new(), change).await.map_err(|error| match error {
             StoreError::Conflict => Error::Conflict(format!(
                 "there is a client {} already, or its project or one of its scopes or roles was just taken away",
@@ -66,8 +69,19 @@ impl Service {
 
     /// A client as it is asked for, checked, with its first secret.
     pub(super) fn new_client(&self, new: api::NewClient, caller: &Caller) -> Result<(Client, ClientSecret), Error> {
+        self.new_principal(Kind::Client, new, caller)
+    }
+
+    /// The same of any kind; what only a client has is left out by who asks for an API key.
+    pub(super) fn new_principal(
+        &self,
+        kind: Kind,
+        new: api::NewClient,
+        caller: &Caller,
+    ) -> Result<(Client, ClientSecret), Error> {
         let mut errors = Vec::new();
         let client_id = match &new.client_id {
+            None if kind == Kind::ApiKey => ClientId::generate_for_key(&*self.entropy)?,
             None => ClientId::generate(&*self.entropy)?,
             Some(text) => ClientId::parse(text).or_else(|error| {
                 errors.push(FieldError::new("client_id", error));
@@ -98,7 +112,8 @@ impl Service {
         self.check_ttl(new.token_ttl, "token_ttl", &mut errors);
         check_limits(&new.limits, &mut errors);
         check_secret_ttl(new.secret_ttl, &mut errors);
-        let secret_ttl = self.secret_rules(&place).life(new.secret_ttl).unwrap_or_else(|error| {
+        let rules = self.secret_rules(&place);
+        let secret_ttl = rules.life(new.secret_ttl).unwrap_or_else(|error| {
             errors.push(error);
             None
         });
@@ -106,9 +121,10 @@ impl Service {
             return Err(Error::InvalidFields(errors));
         }
         let now = self.clock.now();
-        let (record, secret) = self.new_secret(new.environment, secret_ttl, now)?;
+        let (record, secret) = self.new_secret(kind, new.environment, secret_ttl, now)?;
         let client = Client {
             client_id,
+            kind,
             name: new.name,
             organization: place.organization,
             project: place.project.unwrap_or_default(),
@@ -131,9 +147,10 @@ impl Service {
             revision: ABSENT + 1,
         };
         let catalog = self.catalog.now();
-        caller.check_gives("registering this client", &Grants::of_client(&client, &catalog))?;
         self.check_limits_given(&api::Limits::default(), &client, caller)?;
+        caller.check_gives(&format!("registering this {}", kind.as_str()), &Grants::of_client(&client, &catalog))?;
         catalog.roles_of(&client).try_for_each(|role| caller.check_gives_role(role))?;
+        rules.check(None, &client)?;
         Ok((client, secret))
     }
 
@@ -142,7 +159,7 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`], or what the store says.
     pub async fn client(&self, id: &str, caller: &Caller) -> Result<Tagged<api::Client>, Error> {
-        self.show(self.existing(id, caller).await?).await
+        self.show(self.existing(Kind::Client, id, caller).await?).await
     }
 
     /// A client as it is shown, with the last uses of its secrets.
@@ -167,12 +184,22 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`], [`Error::BeyondCaller`], [`Error::Stale`], or what the store says.
     pub async fn delete_client(&self, id: &str, caller: &Caller) -> Result<(), Error> {
+        self.delete(Kind::Client, id, "client.delete", caller).await
+    }
+
+    pub(super) async fn delete(
+        &self,
+        kind: Kind,
+        id: &str,
+        action: &'static str,
+        caller: &Caller,
+    ) -> Result<(), Error> {
         for _ in 0..MAX_TRIES {
-            let client = self.changeable(id, caller).await?;
+            let client = self.changeable(kind, id, caller).await?;
             let until = self.clock.now().plus(self.longest_token());
-            let revoked: Vec<_> = client.generations().map(|g| Revocation::of_generation(g, until)).collect();
-            let (place, was) = (Some(client.place()), json!(client.shown(|_| None)));
-            let change = self.change(caller, "client.delete", id, place, was, Value::Null);
+            let revoked: Vec<_> = client.generations().flat_map(|g| client.revocations_of(g, until)).collect();
+            let (place, was) = (Some(client.place()), client.recorded());
+            let change = self.change(caller, action, id, place, was, Value::Null);
             let done = self.store.delete_client(&client.client_id, client.revision, revoked.clone(), change).await;
             self.clients.forget(&client.client_id);
             self.accounts.forget(&client.account());
@@ -191,33 +218,44 @@ impl Service {
         Err(StoreError::Conflict.into())
     }
 
-    /// The client of this id, if the caller reaches it: what they do not reach is not there.
-    pub(super) async fn existing(&self, id: &str, caller: &Caller) -> Result<Client, Error> {
+    /// The client, or the API key, of this id, if the caller reaches it: what they do not reach is not there, and neither
+    /// is what is of the other kind.
+    pub(super) async fn existing(&self, kind: Kind, id: &str, caller: &Caller) -> Result<Client, Error> {
         // What is not an id is not repeated: people paste secrets there.
-        let absent = || Error::NotFound { what: "client", name: NO_SUCH_ID.to_owned() };
+        let absent = || Error::NotFound {
+            what: kind.as_str(),
+            name: match kind {
+                Kind::Client => NO_SUCH_ID.to_owned(),
+                Kind::ApiKey => NO_SUCH_KEY.to_owned(),
+            },
+        };
         let parsed = ClientId::parse(id).map_err(|_| absent())?;
         let found = self.store.client(&parsed).await?;
-        found.filter(|client| caller.reaches(&client.place())).ok_or_else(absent)
+        found.filter(|found| found.kind == kind && caller.reaches(&found.place())).ok_or_else(absent)
     }
 
     /// The client of this id, if it is what the caller has seen, and holds no more than they do.
-    pub(super) async fn changeable(&self, id: &str, caller: &Caller) -> Result<Client, Error> {
-        let client = self.existing(id, caller).await?;
+    pub(super) async fn changeable(&self, kind: Kind, id: &str, caller: &Caller) -> Result<Client, Error> {
+        let client = self.existing(kind, id, caller).await?;
         caller.check_tag(&client.tag())?;
-        caller.check_holds("changing this client", &Grants::of_client(&client, &self.catalog.now()))?;
+        caller.check_holds(
+            &format!("changing this {}", kind.as_str()),
+            &Grants::of_client(&client, &self.catalog.now()),
+        )?;
         Ok(client)
     }
 
     /// Changes a client, on its newest revision, until nobody else was faster. `change` gives what it revokes.
-    async fn change_client(
+    pub(super) async fn change_client(
         &self,
+        kind: Kind,
         id: &str,
         action: &'static str,
         caller: &Caller,
         mut change: impl FnMut(&mut Client, UnixTime) -> Result<Vec<Revocation>, Error>,
     ) -> Result<Client, Error> {
         for _ in 0..MAX_TRIES {
-            let before = self.changeable(id, caller).await?;
+            let before = self.changeable(kind, id, caller).await?;
             if let Some(client) = self.change_from(&before, action, caller, &mut change).await? {
                 return Ok(client);
             }
@@ -237,15 +275,17 @@ impl Service {
         let now = self.clock.now();
         let mut client = before.clone();
         let revoked = change(&mut client, now)?;
-        if revoked.is_empty() && json!(before.shown(|_| None)) == json!(client.shown(|_| None)) {
+        let was = before.recorded();
+        if revoked.is_empty() && was == client.recorded() {
             // What changes nothing is no change: no record, and the tag stays.
             return Ok(Some(client));
         }
         self.check_gains(before, &client, caller)?;
         self.check_limits_given(&before.limits, &client, caller)?;
+        self.secret_rules(&client.place()).check(Some(before), &client)?;
         client.updated_at = now;
         client.revision += 1;
-        let (was, is) = (json!(before.shown(|_| None)), json!(client.shown(|_| None)));
+        let is = client.recorded();
         let record = self.change(caller, action, client.client_id.as_str(), Some(client.place()), was, is);
         let done = self.store.save_client(client.clone(), before.revision, revoked.clone(), record).await;
         self.clients.forget(&client.client_id);

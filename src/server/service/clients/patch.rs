@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::api;
 use crate::api::ClientStatus;
 use crate::server::error::Error;
-use crate::server::model::Client;
+use crate::server::model::{Client, Kind};
 
 use super::fields::{allowlist, check_labels, check_text, grantable, roles};
 use super::{Caller, CatalogSnapshot, Service, Tagged, check_limits, check_name, check_quotas};
@@ -29,7 +29,7 @@ impl Service {
             return Err(Error::field("keep_tokens", detail));
         }
         if *patch == api::ClientPatch::default() {
-            let client = self.existing(id, caller).await?;
+            let client = self.existing(Kind::Client, id, caller).await?;
             caller.check_tag(&client.tag())?;
             return self.show(client).await;
         }
@@ -59,22 +59,33 @@ impl Service {
         action: &'static str,
         caller: &Caller,
     ) -> Result<Tagged<api::Client>, Error> {
-        let client = self
-            .change_client(id, action, caller, |client, now| {
-                let before = client.clone();
-                self.apply(patch, client)?;
-                if client.quotas != before.quotas {
-                    caller.check_binds(&client.account().owner, "changing its own quotas")?;
-                }
-                let disabled = patch.status == Some(ClientStatus::Disabled);
-                if disabled || (is_narrower(client, &before, &self.catalog.now()) && !keep_tokens) {
-                    self.cut_off(client, now)
-                } else {
-                    Ok(Vec::new())
-                }
-            })
-            .await?;
-        self.show(client).await
+        self.show(self.patched(Kind::Client, id, patch, keep_tokens, action, caller).await?).await
+    }
+
+    /// A client or an API key, as the patch has made it.
+    pub(in crate::server::service) async fn patched(
+        &self,
+        kind: Kind,
+        id: &str,
+        patch: &api::ClientPatch,
+        keep_tokens: bool,
+        action: &'static str,
+        caller: &Caller,
+    ) -> Result<Client, Error> {
+        self.change_client(kind, id, action, caller, |client, now| {
+            let before = client.clone();
+            self.apply(patch, client)?;
+            if client.quotas != before.quotas {
+                caller.check_binds(&client.account().owner, "changing its own quotas")?;
+            }
+            let disabled = patch.status == Some(ClientStatus::Disabled);
+            if disabled || (is_narrower(client, &before, &self.catalog.now()) && !keep_tokens) {
+                self.cut_off(client, now)
+            } else {
+                Ok(Vec::new())
+            }
+        })
+        .await
     }
 
     /// Checks what the patch names, and puts it in.

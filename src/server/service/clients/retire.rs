@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::api;
 use crate::clock::UnixTime;
 use crate::server::error::Error;
-use crate::server::model::{SecretRecord, SecretUse};
+use crate::server::model::{Kind, SecretRecord, SecretUse};
 use crate::server::store::StoreError;
 
 use super::{Caller, MAX_TRIES, Service, Tagged};
@@ -29,7 +29,7 @@ impl Service {
         // look and the change does not: no token waits for the store, so there is always a moment that is too late. Its
         // token lives on like the others, and the next one is refused. Who renews by the hour has been seen long before.
         for _ in 0..MAX_TRIES {
-            let before = self.changeable(id, caller).await?;
+            let before = self.changeable(Kind::Client, id, caller).await?;
             let now = self.clock.now();
             if before.secrets.iter().filter(|secret| secret.is_live(now)).count() < 2 {
                 return self.show(before).await;

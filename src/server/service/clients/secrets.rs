@@ -7,7 +7,7 @@ use crate::clock::UnixTime;
 use crate::id::{Generation, random_base62};
 use crate::secret::{ClientSecret, Environment};
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{Client, MAX_SECRETS, PastGeneration, Revocation, SecretRecord};
+use crate::server::model::{Client, Kind, MAX_SECRETS, PastGeneration, Revocation, SecretRecord};
 
 use super::given::Given;
 use super::{Caller, Service, Tagged};
@@ -18,13 +18,17 @@ pub(in super::super) const MAX_SECRET_TTL: u64 = 10 * 366 * 24 * 3600;
 const NO_SUCH_SECRET: &str = "of that id at this client; `mintage client show` has them";
 
 impl Service {
-    pub(super) fn new_secret(
+    pub(in super::super) fn new_secret(
         &self,
+        kind: Kind,
         environment: Environment,
         ttl: Option<u64>,
         now: UnixTime,
     ) -> Result<(SecretRecord, ClientSecret), Error> {
-        let secret = ClientSecret::generate(environment, &*self.entropy)?;
+        let secret = match kind {
+            Kind::Client => ClientSecret::generate(environment, &*self.entropy)?,
+            Kind::ApiKey => ClientSecret::generate_key(&self.settings.key_prefix, environment, &*self.entropy)?,
+        };
         let record = SecretRecord {
             id: format!("s_{}", random_base62(&*self.entropy, 22)?),
             prefix: secret.masked_prefix(),
@@ -61,7 +65,7 @@ impl Service {
         };
         let mut made = None;
         let client = self
-            .change_client(id, "client.secret.create", caller, |client, now| {
+            .change_client(Kind::Client, id, "client.secret.create", caller, |client, now| {
                 if let Some(overlap) = new.overlap {
                     let end = now.plus(Duration::from_secs(overlap));
                     for secret in &mut client.secrets {
@@ -77,7 +81,7 @@ impl Service {
                 }
                 let rules = self.secret_rules(&client.place());
                 let life = rules.life(new.secret_ttl).map_err(|error| Error::InvalidFields(vec![error]))?;
-                let (mut record, secret) = self.new_secret(client.environment, life, now)?;
+                let (mut record, secret) = self.new_secret(Kind::Client, client.environment, life, now)?;
                 match &kept {
                     Some(kept) => kept.clone().put_into(&mut record),
                     None => made = Some(secret),
@@ -103,7 +107,7 @@ impl Service {
         caller: &Caller,
     ) -> Result<Tagged<api::Client>, Error> {
         let client = self
-            .change_client(id, "client.secret.delete", caller, |client, now| {
+            .change_client(Kind::Client, id, "client.secret.delete", caller, |client, now| {
                 let Some(secret) = client.secrets.iter_mut().find(|secret| secret.id == secret_id) else {
                     return Err(Error::NotFound { what: "secret", name: NO_SUCH_SECRET.to_owned() });
                 };
@@ -121,7 +125,7 @@ impl Service {
     }
 
     /// Takes ended secrets out, but remembers their generations while tokens of theirs may live.
-    pub(super) fn drop_ended_secrets(&self, client: &mut Client, now: UnixTime) {
+    pub(in super::super) fn drop_ended_secrets(&self, client: &mut Client, now: UnixTime) {
         client.past_generations.retain(|past| past.until > now);
         let (live, ended): (Vec<_>, Vec<_>) = client.secrets.drain(..).partition(|secret| secret.is_live(now));
         client.secrets = live;
@@ -134,7 +138,7 @@ impl Service {
     }
 }
 
-pub(super) fn check_secret_ttl(ttl: Option<u64>, errors: &mut Vec<FieldError>) {
+pub(in super::super) fn check_secret_ttl(ttl: Option<u64>, errors: &mut Vec<FieldError>) {
     if ttl.is_some_and(|ttl| ttl == 0 || ttl > MAX_SECRET_TTL) {
         errors.push(FieldError::new("secret_ttl", format!("1 to {MAX_SECRET_TTL} seconds")));
     }

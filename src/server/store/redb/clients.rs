@@ -3,12 +3,12 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use crate::id::ClientId;
-use crate::server::model::{Api, Change, Client, Revocation, Role};
+use crate::server::model::{Api, Change, Client, KeptHash, Kind, Revocation, Role, SecretRecord};
 use crate::server::store::{ABSENT, Added, ClientSearch, ClientStore, FoundClients, StoreError};
 
 use super::audit::seal;
 use super::revocations::revoke;
-use super::tables::{CLIENTS, decode, encode};
+use super::tables::{API_KEYS, CLIENTS, decode, encode};
 use super::usage::forget_uses;
 use super::{RedbStore, apis, find, index, registry, unavailable};
 
@@ -66,7 +66,41 @@ pub(super) fn replace_client(
     if let Some(before) = before {
         forget_uses(transaction, before, after)?;
     }
+    replace_keys(transaction, before, after)?;
     index::replace(transaction, before, after)
+}
+
+/// What an API key is found by, when it is presented. Never a client's secret.
+fn key_hashes(client: Option<&Client>) -> Vec<String> {
+    let key = client.filter(|client| client.kind == Kind::ApiKey);
+    let secrets = key.into_iter().flat_map(|key| &key.secrets);
+    let hash = |secret: &SecretRecord| match &secret.hash {
+        KeptHash::Quick(hash) => Some(hash.to_text()),
+        // No key is made with one.
+        KeptHash::Slow(_) => None,
+    };
+    secrets.filter_map(hash).collect()
+}
+
+fn replace_keys(
+    transaction: &WriteTransaction,
+    before: Option<&Client>,
+    after: Option<&Client>,
+) -> Result<(), StoreError> {
+    let (old, new) = (key_hashes(before), key_hashes(after));
+    if old == new {
+        return Ok(());
+    }
+    let mut keys = transaction.open_table(API_KEYS).map_err(unavailable)?;
+    for hash in old.iter().filter(|hash| !new.contains(hash)) {
+        keys.remove(hash.as_str()).map_err(unavailable)?;
+    }
+    if let Some(after) = after {
+        for hash in new.iter().filter(|hash| !old.contains(hash)) {
+            keys.insert(hash.as_str(), after.client_id.as_str()).map_err(unavailable)?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds a client, if it can be there.
@@ -144,6 +178,28 @@ impl ClientStore for RedbStore {
         self.writer
             .write(move |transaction| new.iter().map(|(client, change)| add(transaction, client, change)).collect())
             .await
+    }
+
+    async fn add_key(&self, key: Client, most: u64, change: Change) -> Result<Added, StoreError> {
+        self.writer
+            .write(move |transaction| {
+                if index::has_keys(transaction, &key.place(), most)? {
+                    return Ok(Added::Full);
+                }
+                add(transaction, &key, &change)
+            })
+            .await
+    }
+
+    async fn key_holder(&self, hash: &str) -> Result<Option<ClientId>, StoreError> {
+        let hash = hash.to_owned();
+        self.read(move |transaction| {
+            let keys = transaction.open_table(API_KEYS).map_err(unavailable)?;
+            let found = keys.get(hash.as_str()).map_err(unavailable)?;
+            let id = found.map(|id| ClientId::parse(id.value())).transpose();
+            id.map_err(|_| StoreError::Corrupt("an API key of what is no client".to_owned()))
+        })
+        .await
     }
 
     async fn delete_client(

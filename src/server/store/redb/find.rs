@@ -7,7 +7,7 @@ use redb::{ReadOnlyTable, ReadTransaction};
 
 use crate::api::ClientStatus;
 use crate::secret::Environment;
-use crate::server::model::{Client, ClientUses};
+use crate::server::model::{Client, ClientUses, Kind};
 use crate::server::store::{ClientSearch, EndsWithin, FoundClients, NameIs, StoreError};
 
 use super::tables::{CLIENT_INDEX, CLIENT_USES, CLIENTS, PROJECTS, decode};
@@ -74,6 +74,9 @@ fn way(search: &ClientSearch) -> Option<Way> {
     if search.environment == Some(Environment::Test) {
         return Some(Way::is(index::ENVIRONMENT, Environment::Test.as_str()));
     }
+    if search.kind == Some(Kind::ApiKey) {
+        return Some(Way::is(index::API_KEY, ""));
+    }
     (search.organization.is_some() || search.project.is_some()).then(|| Way::is(index::PLACE, ""))
 }
 
@@ -137,6 +140,7 @@ impl Reading<'_> {
         };
         let ends = |within: EndsWithin| client.secrets.iter().filter_map(|s| s.expires_at).any(|end| within.has(end));
         let wanted = named
+            && search.kind.is_none_or(|kind| kind == client.kind)
             && is(&search.organization, &client.organization)
             && is(&search.project, &client.project)
             && search.outside.as_deref() != Some(client.project.as_str())

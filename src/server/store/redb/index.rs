@@ -8,7 +8,7 @@ use redb::{ReadableTable, WriteTransaction};
 
 use crate::api::ClientStatus;
 use crate::secret::Environment;
-use crate::server::model::{Client, Place};
+use crate::server::model::{Client, Kind, Place};
 use crate::server::store::StoreError;
 
 use super::tables::{CLIENT_INDEX, CLIENTS, PROJECTS, decode};
@@ -16,6 +16,8 @@ use super::unavailable;
 
 /// All clients of a place; the value is empty.
 pub(super) const PLACE: &str = "place";
+/// All API keys of a place; the value is empty.
+pub(super) const API_KEY: &str = "api_key";
 pub(super) const NAME: &str = "name";
 pub(super) const ROLE: &str = "role";
 pub(super) const SCOPE: &str = "scope";
@@ -48,6 +50,9 @@ fn entries(client: &Client) -> Vec<(&'static str, String)> {
     let mut entries = Vec::new();
     let mut push = |kind, own: &str| entries.push((kind, value(&place, own)));
     push(PLACE, "");
+    if client.kind == Kind::ApiKey {
+        push(API_KEY, "");
+    }
     push(NAME, &client.name);
     client.roles.iter().for_each(|name| push(ROLE, name));
     client.scopes.iter().for_each(|scope| push(SCOPE, scope.as_str()));
@@ -144,6 +149,18 @@ pub(super) fn is_held(
         false
     })?;
     Ok(held)
+}
+
+/// Whether a project has `most` API keys, or more.
+pub(super) fn has_keys(transaction: &WriteTransaction, project: &Place, most: u64) -> Result<bool, StoreError> {
+    let mut found = 0;
+    if most > 0 {
+        walk(transaction, Some(project), (API_KEY, ""), |_| {
+            found += 1;
+            found < most
+        })?;
+    }
+    Ok(found >= most)
 }
 
 /// The ids of all clients of an organization that hold a role.

@@ -22,6 +22,8 @@ pub(super) const RECEIPTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::n
 pub(super) const RECEIPT_ENDS: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("receipt_ends");
 /// By `client_id`.
 pub(super) const CLIENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("clients");
+/// By the hash of the key, its `client_id`: API keys are presented without it.
+pub(super) const API_KEYS: TableDefinition<'_, &str, &str> = TableDefinition::new("api_keys");
 /// By the id of the secret.
 pub(super) const SECRET_USES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secret_uses");
 /// By `client_id`, hours or days ([`super::usage`]), and the moment when the hour or day begins.
