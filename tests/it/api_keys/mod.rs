@@ -6,6 +6,7 @@ mod management;
 mod policies;
 mod presented;
 mod secrecy;
+mod store;
 
 use mintage::server::config::Config;
 use serde_json::{Value, json};
