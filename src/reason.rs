@@ -149,7 +149,7 @@ reasons! {
         "Too many tokens of this client are revoked already", "Revoke the client, which cuts off every token it holds: mintage client revoke ID.";
     /// Another grant than `client_credentials`.
     UnsupportedGrantType = "unsupported_grant_type", BAD_REQUEST, Some("unsupported_grant_type"), No,
-        "The grant type is not supported", "Send grant_type=client_credentials.";
+        "The grant type is not supported", "Send grant_type=client_credentials; or, to exchange an API key, that of RFC 8693.";
     /// A scope that the client was not granted, or that is not one.
     InvalidScope = "invalid_scope", BAD_REQUEST, Some("invalid_scope"), No,
         "A scope cannot be granted", "Ask for granted scopes only, or leave the parameter out.";

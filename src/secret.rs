@@ -46,6 +46,8 @@ impl fmt::Display for Environment {
     }
 }
 
+/// What clients' secrets begin with.
+const CLIENT_PREFIX: &str = "mtg_cs";
 const RANDOM_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
 const SHOWN_RANDOM: usize = 4;
@@ -72,7 +74,7 @@ impl ClientSecret {
     /// # Errors
     /// [`NoEntropy`].
     pub fn generate(environment: Environment, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
-        Self::generate_behind("mtg_cs", environment, entropy)
+        Self::generate_behind(CLIENT_PREFIX, environment, entropy)
     }
 
     /// A new API key. It is kept, compared and wiped as a client's secret is.
@@ -133,6 +135,12 @@ pub fn looks_like_a_key(text: &str) -> bool {
     !text.contains('.') && ["_live_", "_test_"].iter().any(|environment| text.contains(environment))
 }
 
+/// Whether `text` begins as clients' secrets do.
+#[must_use]
+pub fn looks_like_a_client_secret(text: &str) -> bool {
+    fixed_part(text).is_some()
+}
+
 /// Whether `text` has the form of an API key, checksum and all; whatever its prefix, which may have been another when the
 /// key was made.
 #[must_use]
@@ -153,19 +161,21 @@ fn key_fixed_part(text: &str) -> Option<&str> {
     KeyPrefix::is_one(prefix).then_some(fixed)
 }
 
-/// What API keys begin with, so that people and scanners know them: 2 to 32 of the characters a-z 0-9 _
+/// What API keys begin with, so that people and scanners know them: 2 to 32 of the characters a-z 0-9 _, and not what
+/// clients' secrets begin with, so that the two are never taken for each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyPrefix(String);
 
 /// It is no prefix of API keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a prefix of API keys has 2 to 32 of the characters a-z 0-9 _")]
+#[error("a prefix of API keys has 2 to 32 of the characters a-z 0-9 _, and is not mtg_cs, which clients' secrets have")]
 pub struct BadKeyPrefix;
 
 impl KeyPrefix {
     fn is_one(text: &str) -> bool {
-        (2..=32).contains(&text.len())
+        text != CLIENT_PREFIX
+            && (2..=32).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     }
 
@@ -285,9 +295,11 @@ mod tests {
             assert_eq!(shown.chars().count(), prefix.as_str().len() + "_live_".len() + 4 + 1, "{shown}");
             assert!(shown.starts_with(prefix.as_str()));
         }
-        for bad in ["", "a", "Mtg", "mtg-sk", &"a".repeat(33)] {
+        for bad in ["", "a", "Mtg", "mtg-sk", "mtg_cs", &"a".repeat(33)] {
             assert_eq!(KeyPrefix::try_from((*bad).to_owned()), Err(BadKeyPrefix), "{bad}");
         }
+        let secret = ClientSecret::generate(Environment::Live, &SeededEntropy::new(7)).unwrap();
+        assert!(!is_key_well_formed(secret.reveal()) && looks_like_a_client_secret(secret.reveal()));
         assert!(!looks_like_a_key("eyJhbGciOiJFUzI1NiJ9.e30_live_.c2ln"));
     }
 

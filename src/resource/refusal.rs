@@ -77,8 +77,8 @@ impl Refusal {
             Self::NoCredentials => Reason::NoCredentials,
             Self::Malformed(_) => Reason::MalformedRequest,
             Self::Token(TokenError::Invalid(_)) => Reason::TokenInvalid,
-            Self::Token(TokenError::Expired(_)) => Reason::TokenExpired,
-            Self::Token(TokenError::Revoked) => Reason::TokenRevoked,
+            Self::Token(TokenError::Expired(_) | TokenError::KeyEnded(_)) => Reason::TokenExpired,
+            Self::Token(TokenError::Revoked | TokenError::KeyRevoked) => Reason::TokenRevoked,
             Self::Token(TokenError::Undecidable(_)) => Reason::Unavailable,
             Self::WrongEnvironment { .. } => Reason::WrongEnvironment,
             Self::NoRule { .. } => Reason::NoRuleMatches,
@@ -229,6 +229,8 @@ mod tests {
             Refusal::Token(TokenError::Invalid("i".to_owned())),
             Refusal::Token(TokenError::Expired(UnixTime::from_seconds(0))),
             Refusal::Token(TokenError::Revoked),
+            Refusal::Token(TokenError::KeyEnded(UnixTime::from_seconds(0))),
+            Refusal::Token(TokenError::KeyRevoked),
             Refusal::Token(TokenError::Undecidable("its keys")),
             Refusal::InsufficientScope { needed: scopes("a b"), any: false, held: scopes("c") },
             Refusal::InsufficientScope { needed: scopes("a b"), any: true, held: scopes("") },
@@ -255,7 +257,12 @@ mod tests {
                 Refusal::NoCredentials
                 | Refusal::Malformed(_)
                 | Refusal::Token(
-                    TokenError::Invalid(_) | TokenError::Expired(_) | TokenError::Revoked | TokenError::Undecidable(_),
+                    TokenError::Invalid(_)
+                    | TokenError::Expired(_)
+                    | TokenError::Revoked
+                    | TokenError::KeyEnded(_)
+                    | TokenError::KeyRevoked
+                    | TokenError::Undecidable(_),
                 )
                 | Refusal::InsufficientScope { .. }
                 | Refusal::WrongEnvironment { .. }

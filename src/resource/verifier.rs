@@ -24,6 +24,12 @@ pub enum TokenError {
     /// It, its generation or its key was revoked.
     #[error("the token was revoked: fetch a new one, and if that fails ask the operator about the client")]
     Revoked,
+    /// It is an API key, which has ended.
+    #[error("the API key ended at {0}: ask the operator for a new one")]
+    KeyEnded(UnixTime),
+    /// It is an API key, which was revoked, disabled or replaced by another.
+    #[error("the API key was revoked, or another took its place: ask the operator about it")]
+    KeyRevoked,
     /// The issuer has not been heard of for so long that nothing can be said.
     #[error("the issuer has not been reached for so long that {0} cannot be relied on; try again later")]
     Undecidable(&'static str),

@@ -6,7 +6,6 @@
 use crate::api::Level;
 use crate::id::ClientId;
 use crate::limit::{Exceeded, InsufficientBalance, QuotaExceeded};
-use crate::oauth::metadata::{CLIENT_CREDENTIALS, TOKEN_EXCHANGE};
 use crate::reason::Reason;
 use crate::scope::Scope;
 use crate::source_ip::SourceAddress;
@@ -209,9 +208,9 @@ impl Error {
                 "the subject_token is not an API key that is good; the operator finds why in the log, under the request_id"
                     .to_owned()
             }
-            Self::UnsupportedGrantType => format!(
-                "grant_type has to be {CLIENT_CREDENTIALS}, or {TOKEN_EXCHANGE} to exchange an API key for a token"
-            ),
+            Self::UnsupportedGrantType => "grant_type has to be client_credentials; or, to exchange an API key for a token, \
+                 urn:ietf:params:oauth:grant-type:token-exchange"
+                .to_owned(),
             Self::AddressNotAllowed(source) => format!(
                 "the credential itself is good, but the request came from {} (by {}), which is not in the client's allowlist",
                 source.ip, source.from

@@ -209,7 +209,10 @@ async fn an_issuer_with_a_path_is_served_with_and_without_it() {
     let metadata: Value = app.get("/.well-known/oauth-authorization-server/mint", None).await.json().await.unwrap();
     assert_eq!(metadata["issuer"], "https://auth.example/mint");
     assert_eq!(metadata["token_endpoint"], "https://auth.example/mint/oauth/token");
-    assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
+    assert_eq!(
+        metadata["grant_types_supported"],
+        json!(["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"])
+    );
     for path in ["/mint", "/mint/nothing", "/errors/%FF"] {
         assert!(app.get(path, Some(&token)).await.status().is_client_error(), "{path}");
     }

@@ -16,6 +16,7 @@ mod app;
 
 mod addresses;
 mod api_changes;
+mod api_keys;
 mod audit;
 mod body;
 mod client_changes;

@@ -143,6 +143,17 @@ impl Caller {
         }
     }
 
+    /// Whether this caller may see API keys as far as what it asks for reaches.
+    #[must_use]
+    pub fn reads_keys(&self) -> bool {
+        match &self.authority {
+            Authority::Everything => true,
+            Authority::Client { grants, needed, .. } => {
+                grants.reach_of("mintage:api-keys:read") >= grants.reach_of(needed.as_str())
+            }
+        }
+    }
+
     /// Where what this caller makes belongs, unless they say.
     #[must_use]
     pub fn home(&self) -> Place {

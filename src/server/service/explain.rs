@@ -8,6 +8,7 @@ use crate::clock::Rfc3339;
 use crate::reason::Reason;
 use crate::resource::{Explanation, Guard, RequireScopes};
 use crate::scope::{Scope, ScopeSet};
+use crate::secret::looks_like_a_key;
 use crate::server::error::{Error, FieldError};
 
 use super::Service;
@@ -20,6 +21,10 @@ impl Service {
     /// [`Error::InvalidFields`], [`Error::Malformed`] for a scope that no API defines.
     pub fn explain_token(&self, request: &api::ExplainToken) -> Result<Explanation, Error> {
         let mut errors = Vec::new();
+        if looks_like_a_key(request.token.trim()) {
+            errors
+                .push(FieldError::new("token", "it is no JWT; what an API key may do, `mintage api-key show ID` says"));
+        }
         let mut scopes = ScopeSet::default();
         for (index, name) in request.scopes.iter().enumerate() {
             match Scope::parse(name) {

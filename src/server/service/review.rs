@@ -86,7 +86,11 @@ impl Look<'_> {
         for secret in &live {
             let Some(end) = secret.expires_at else { continue };
             if end.since(self.now).as_secs() <= within && !outlived(end) {
-                let detail = format!("give it a new secret before then (mintage {command} rotate {id} --overlap 24h)");
+                let what = match self.client.kind {
+                    Kind::Client => "give the client a new secret",
+                    Kind::ApiKey => "replace the API key",
+                };
+                let detail = format!("{what} before then (mintage {command} rotate {id} --overlap 24h)");
                 findings.push(Finding {
                     secret_id: Some(secret.id.clone()),
                     expires_at: Some(Rfc3339(end)),
@@ -127,7 +131,8 @@ impl Look<'_> {
             findings.push(self.finding(FindingKind::ClientUnused, detail));
             return;
         }
-        for scope in self.client.scopes.iter() {
+        // Of a key it is known that it was presented, and not for what.
+        for scope in self.client.scopes.iter().filter(|_| self.client.kind == Kind::Client) {
             let last = self.uses.scopes.get(scope.as_str()).copied();
             // Nothing is known of when it was granted: as long as the client is younger, it may have come today.
             if self.is_older(last.unwrap_or(self.client.created_at), self.settings.unused_for) {
@@ -154,7 +159,8 @@ impl Look<'_> {
 }
 
 impl Service {
-    /// A page of what is worth a look: that of as many clients as the limit says. It can be empty, and yet not the last.
+    /// A page of what is worth a look: that of as many clients, and API keys where the caller may see those, as the limit
+    /// says. It can be empty, and yet not the last.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] for a bad limit or cursor, or what the store says.
@@ -168,6 +174,7 @@ impl Service {
         let (after, limit) = self.cursors.start(&list, page)?;
         let bounds = caller.bounds();
         let search = ClientSearch {
+            kind: (!caller.reads_keys()).then_some(Kind::Client),
             organization: bounds.as_ref().map(|bounds| bounds.organization.clone()),
             project: bounds.and_then(|bounds| bounds.project),
             after,

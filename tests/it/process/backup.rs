@@ -86,6 +86,7 @@ async fn fill(place: &Place, server: &Mintage) -> (String, String) {
     assert_eq!(server.exchange(&id, "wrong").await.0, StatusCode::UNAUTHORIZED);
     let (gone, _) = place.client(&["gone"]);
     place.text(&["client", "revoke", &gone]);
+    place.text(&["api-key", "create", "tool", "--scope", "orders:read"]);
     (id, secret)
 }
 

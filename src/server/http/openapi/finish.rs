@@ -210,7 +210,7 @@ fn schemes(components: &mut Components, issuer: &str) {
     let flow = Flow::ClientCredentials(ClientCredentials::new(endpoint(issuer, TOKEN_PATH), scopes));
     let mut bearer = Http::new(HttpAuthScheme::Bearer);
     bearer.bearer_format = Some("JWT".to_owned());
-    bearer.description = Some("A token of this service, in the Authorization header alone.".to_owned());
+    bearer.description = Some("A token of this service, or an API key, in the Authorization header alone.".to_owned());
     let mut basic = Http::new(HttpAuthScheme::Basic);
     basic.description = Some("client_id and client_secret; both form-encoded (RFC 6749, 2.3.1).".to_owned());
     components.add_security_scheme(TOKEN, SecurityScheme::OAuth2(OAuth2::new([flow])));

@@ -13,7 +13,7 @@ use crate::id::ClientId;
 use crate::jose::claims::AccessTokenClaims;
 use crate::resource::{AccessToken, ApiKeyAnswer, ApiKeySource, Refusal, RevocationSource, TokenError};
 use crate::scope::ScopeSet;
-use crate::secret::{ClientSecret, SecretHash, is_key_well_formed, looks_like_a_key};
+use crate::secret::{ClientSecret, SecretHash, is_key_well_formed, looks_like_a_client_secret, looks_like_a_key};
 use crate::server::error::{AuthCause, Error};
 use crate::server::model::{Client, KeptHash, Kind};
 use crate::server::service::{Authenticated, Service};
@@ -156,16 +156,19 @@ impl Service {
         let address = source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let found = self.key_of(key, Some(address)).await.map_err(undecided)?;
         let Some(found) = found else {
-            let why = match is_key_well_formed(key) {
-                true => "there is no such API key",
-                false => "it is an API key that was cut short or mistyped: its checksum is not that of the rest",
+            let why = if looks_like_a_client_secret(key) {
+                "it is a client's secret, and no API key: it is exchanged for a token, and never sent elsewhere"
+            } else if is_key_well_formed(key) {
+                "there is no such API key"
+            } else {
+                "it is an API key that was cut short or mistyped: its checksum is not that of the rest"
             };
             return Err(Refusal::Token(TokenError::Invalid(why.to_owned())));
         };
         match self.standing_of(&found) {
             Standing::Good => {}
-            Standing::Ended(end) => return Err(Refusal::Token(TokenError::Expired(end))),
-            Standing::Revoked => return Err(Refusal::Token(TokenError::Revoked)),
+            Standing::Ended(end) => return Err(Refusal::Token(TokenError::KeyEnded(end))),
+            Standing::Revoked => return Err(Refusal::Token(TokenError::KeyRevoked)),
         }
         // The key was right: that it is in use, and from where, is what the operator wants to see.
         self.note_use_from(&found, address);

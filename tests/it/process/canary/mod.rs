@@ -6,6 +6,7 @@ mod search;
 
 use std::fs;
 
+use mintage::oauth::metadata::{API_KEY_TYPE, TOKEN_EXCHANGE};
 use mintage::scope::BUILT_IN;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
@@ -32,6 +33,8 @@ struct Site {
     needles: Needles,
     /// Who has which secret.
     made: Vec<(String, String)>,
+    /// The API keys.
+    keys: Vec<(String, String)>,
     /// All that was answered and printed where no secret was to be shown.
     said: String,
 }
@@ -55,7 +58,8 @@ impl Site {
         needles.add("the secret of the webhook", WEBHOOK);
         needles.add("a token", token.rsplit('.').next().unwrap());
         let http = mintage::client::http_client().unwrap();
-        let mut site = Self { place, server, http, token, needles, made: Vec::new(), said: String::new() };
+        let mut site =
+            Self { place, server, http, token, needles, made: Vec::new(), keys: Vec::new(), said: String::new() };
         site.keep("the first start", "quickstart", &quickstart);
         site.keep("a client of the command line", &id, &secret);
         site
@@ -65,6 +69,13 @@ impl Site {
     fn keep(&mut self, how: &str, id: &str, secret: &str) {
         self.needles.add(how, secret);
         self.made.push((id.to_owned(), secret.to_owned()));
+    }
+
+    /// An API key is there, and nobody is shown it again.
+    fn keep_key(&mut self, how: &str, made: &Value) {
+        let (id, key) = (text(&made["id"]), text(&made["api_key"]));
+        self.needles.add(how, &key);
+        self.keys.push((id, key));
     }
 
     /// The secret of a credentials file.
@@ -137,6 +148,12 @@ impl Site {
         self.keep("a given secret of many", "bulk-given", &bulk);
         self.keep("a given hash of many", "bulk-hashed", HASHES[1].0);
         self.said += &made["items"].as_array().unwrap()[1..].iter().map(Value::to_string).collect::<String>();
+        let scopes = ["mintage:tokens:introspect"];
+        let made = self.once("api-keys", json!({ "name": "n", "scopes": scopes, "description": KNOWN })).await;
+        self.keep_key("an API key", &made);
+        let path = format!("api-keys/{}/rotate", text(&made["id"]));
+        let made = self.once(&path, json!({ "overlap": 3600 })).await;
+        self.keep_key("a rotation of an API key", &made);
     }
 
     /// On the command line.
@@ -145,6 +162,9 @@ impl Site {
         self.keep("a client at the socket", &id, &secret);
         let rotated = self.place.json(&["client", "rotate", "by-socket"]);
         self.keep("a rotation at the socket", &id, &text(&rotated["client_secret"]));
+        let made = self.place.json(&["api-key", "create", "by socket", "--ttl", "1h"]);
+        self.keep_key("an API key of the command line", &made);
+        self.run(&["api-key", "show", &text(&made["id"])]);
         self.run(&["client", "create", "n", "--id", "saved", "--save", "shown-1.json"]);
         self.keep_saved("a client into a file", "shown-1.json");
         self.run(&["client", "rotate", "saved", "--save", "shown-1.json"]);
@@ -239,6 +259,48 @@ impl Site {
         }
     }
 
+    /// The same of API keys.
+    async fn use_and_misuse_keys(&mut self) {
+        let exchange = |key: &str, scope: &str| {
+            [
+                ("grant_type", TOKEN_EXCHANGE.to_owned()),
+                ("subject_token_type", API_KEY_TYPE.to_owned()),
+                ("subject_token", key.to_owned()),
+                ("scope", scope.to_owned()),
+            ]
+        };
+        for (_, key) in self.keys.clone() {
+            let own = exchange(&key, "");
+            let fields: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let (status, answer) = self.form("/oauth/token", &fields).await;
+            assert_eq!(status, 200, "{answer}");
+            let token = text(&serde_json::from_str::<Value>(&answer).unwrap()["access_token"]);
+            self.needles.add("a token", token.rsplit('.').next().unwrap());
+            for (wrong, scope) in [(format!("{key}x"), ""), (key.clone(), key.as_str())] {
+                let own = exchange(&wrong, scope);
+                let fields: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                assert!(self.form("/oauth/token", &fields).await.0 >= 400);
+            }
+            for bearer in [key.clone(), format!("{key}x")] {
+                for path in ["/api/v1/whoami", "/api/v1/clients", "/forward-auth?scope=mintage:tokens:introspect"] {
+                    let answer = self.http.get(self.server.url(path)).bearer_auth(&bearer).send().await.unwrap();
+                    self.said += &answer.text().await.unwrap();
+                }
+            }
+            for path in ["api-keys", "clients"] {
+                let url = self.server.url(&format!("/api/v1/{path}/{key}"));
+                let answer = self.http.get(&url).bearer_auth(&self.token).send().await.unwrap();
+                assert_eq!(answer.status(), 404);
+                self.said += &answer.text().await.unwrap();
+            }
+            for body in [json!({ "name": "n", "api_key": key }), json!({ "name": "n", key.as_str(): key })] {
+                let request = self.http.post(self.server.url("/api/v1/api-keys")).bearer_auth(&self.token);
+                let request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+                assert_eq!(request.send().await.unwrap().status(), 400, "{body}");
+            }
+        }
+    }
+
     /// Clients are refused for other reasons than their secrets, and some are gone.
     async fn refuse(&mut self) {
         self.run(&["client", "disable", "bulk-made"]);
@@ -259,6 +321,7 @@ async fn a_secret_is_where_it_was_shown_and_nowhere_else() {
     site.make_by_command();
     assert_eq!(site.made.len(), 18, "{:?}", site.made.iter().map(|(id, _)| id).collect::<Vec<_>>());
     site.use_and_misuse().await;
+    site.use_and_misuse_keys().await;
     site.refuse().await;
     search::search(site).await;
 }

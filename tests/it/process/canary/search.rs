@@ -42,6 +42,7 @@ fn paths(document: &Value, site: &Site, requests: &[String]) -> Vec<String> {
         }
         let names: Vec<&str> = match path.split('/').nth(3) {
             Some("clients") => ids.clone(),
+            Some("api-keys") => site.keys.iter().map(|(id, _)| id.as_str()).collect(),
             Some("refusals") => requests.iter().map(String::as_str).collect(),
             Some("roles") => vec!["ORG_OWNER"],
             _ => vec!["default"],
@@ -115,6 +116,8 @@ pub(super) async fn search(mut site: Site) {
         &["client", "show", "given", "--json"],
         &["client", "usage", "by-http"],
         &["client", "export", "exported.jsonl"],
+        &["api-key", "list"],
+        &["api-key", "list", "--json"],
         &["audit", "tail", "-n", "1000"],
         &["audit", "tail", "-n", "1000", "--json"],
         &["audit", "export"],
@@ -143,6 +146,7 @@ pub(super) async fn search(mut site: Site) {
     for name in [
         "GET /api/v1/clients?limit=1000",
         "GET /api/v1/bulk/clients",
+        "GET /api/v1/api-keys?limit=1000",
         "GET /api/v1/clients/by-http",
         "GET /api/v1/audit?limit=1000&kind=changes",
         "GET /api/v1/store/backup (socket)",
