@@ -46,6 +46,7 @@ mod overlap;
 mod pace;
 mod process;
 mod properties;
+mod quotas;
 mod raw;
 mod retire;
 mod revoke;
