@@ -56,7 +56,7 @@ pub(super) enum Command {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
-        change: quotas::Balance,
+        change: quotas::Adjustment,
     },
     /// Change a project
     #[command(override_usage = "mintage project update [OPTIONS] <ID>")]

@@ -111,7 +111,7 @@ fn balance(balance: Option<i64>) -> String {
 
 /// A change of a balance.
 #[derive(Debug, clap::Args)]
-pub(super) struct Balance {
+pub(super) struct Adjustment {
     #[command(flatten)]
     change: Change,
     /// What for; it is kept in the audit log
@@ -134,7 +134,12 @@ struct Change {
 }
 
 /// Changes the balance at `path`.
-pub(super) async fn change_balance(global: &Global, admin: &Admin, path: &str, change: Balance) -> Result<(), Failure> {
+pub(super) async fn change_balance(
+    global: &Global,
+    admin: &Admin,
+    path: &str,
+    change: Adjustment,
+) -> Result<(), Failure> {
     let Change { add, set, none } = change.change;
     let set = if none { Some(None) } else { set.map(Some) };
     let now: api::Balance = admin.post(path, &BalanceChange { add, set, note: change.note }).await?;

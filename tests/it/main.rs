@@ -48,6 +48,7 @@ mod overlap;
 mod pace;
 mod process;
 mod properties;
+mod quotas;
 mod raw;
 mod retire;
 mod revoke;

@@ -58,7 +58,7 @@ pub(super) enum Command {
         /// Its client_id
         id: String,
         #[command(flatten)]
-        change: quotas::Balance,
+        change: quotas::Adjustment,
     },
     /// List what is worth a look: secrets that are about to end, clients and scopes that nobody uses
     Review(review::Review),

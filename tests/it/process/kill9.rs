@@ -80,7 +80,7 @@ impl Known {
     }
 }
 
-fn exchange(address: SocketAddr, id: &str, secret: &str) -> io::Result<(u16, Value)> {
+pub(super) fn exchange(address: SocketAddr, id: &str, secret: &str) -> io::Result<(u16, Value)> {
     let basic = STANDARD.encode(format!("{id}:{secret}"));
     let head = format!(
         "POST /oauth/token HTTP/1.1\r\nAuthorization: Basic {basic}\r\nContent-Type: application/x-www-form-urlencoded"
@@ -88,7 +88,7 @@ fn exchange(address: SocketAddr, id: &str, secret: &str) -> io::Result<(u16, Val
     speak(TcpStream::connect(address)?, &head, "grant_type=client_credentials")
 }
 
-fn whoami(address: SocketAddr, token: &str) -> (u16, Value) {
+pub(super) fn whoami(address: SocketAddr, token: &str) -> (u16, Value) {
     let head = format!("GET /api/v1/whoami HTTP/1.1\r\nAuthorization: Bearer {token}");
     speak(TcpStream::connect(address).unwrap(), &head, "").unwrap()
 }

@@ -21,6 +21,7 @@ mod key_life;
 mod kill9;
 mod place;
 mod proxies;
+mod quotas;
 mod races;
 mod remote;
 mod rotate;
