@@ -220,10 +220,17 @@ impl Service {
         authenticated.secret().map(|secret| (secret.id.as_str(), used))
     }
 
-    /// Notes that a client has used its secret.
+    /// Notes that a client has used its secret, whatever comes of it.
     pub(super) fn note_use(&self, authenticated: &Authenticated, source: SourceAddress) {
         let secret = self.secret_use(authenticated, source);
         self.usage.note(&authenticated.client.client_id, secret, |_| {});
+    }
+
+    /// Notes that a client has used its secret, and was heard.
+    pub(super) fn note_served(&self, authenticated: &Authenticated, source: SourceAddress) {
+        let secret = self.secret_use(authenticated, source);
+        let at = secret.map(|(_, used)| used.at);
+        self.usage.note(&authenticated.client.client_id, secret, |usage| usage.uses.served_at = at);
     }
 
     /// Notes that a client has used its secret, and got a token with these scopes for it.
@@ -232,6 +239,7 @@ impl Service {
         self.usage.note(&authenticated.client.client_id, Some((secret, used)), |usage| {
             let names = || scopes.iter().map(|scope| scope.as_str());
             usage.hours.entry(Per::Hour.start(used.at)).or_default().count_issued(secret, names());
+            usage.uses.served_at = Some(used.at);
             for scope in names() {
                 match usage.uses.scopes.get_mut(scope) {
                     Some(last) => *last = used.at,
