@@ -15,9 +15,9 @@ pub enum FindingKind {
     SecretsExpired,
     /// A secret lives longer than the policy of its project allows for new ones.
     SecretBeyondPolicy,
-    /// A client has never been used.
+    /// A client has never been used, or was refused each time.
     ClientNeverUsed,
-    /// A client has not been used for long.
+    /// A client has not been used for long, or was refused each time since.
     ClientUnused,
     /// A scope that a client was granted has never been used by it, or not for long.
     ScopeUnused,
@@ -70,7 +70,7 @@ pub struct Finding {
     pub scope: Option<String>,
     /// When the secret ends or has ended, where it is about that.
     pub expires_at: Option<Rfc3339>,
-    /// When it was last used; never if null.
+    /// When it was last used, even if only to be refused; never if null.
     pub last_used_at: Option<Rfc3339>,
     /// What it means, and what to do.
     pub detail: String,

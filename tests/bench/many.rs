@@ -31,12 +31,12 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let few = runtime.block_on(measure(FEW));
     let many = runtime.block_on(measure(MANY));
-    println!("{:<38}{:>14}{:>14}{:>8}", "median of one", format!("{FEW} clients"), format!("{MANY} clients"), "ratio");
+    println!("{:<38}{:>16}{:>16}{:>8}", "median of one", format!("{FEW} clients"), format!("{MANY} clients"), "ratio");
     for ((name, a), (_, b)) in few.operations.iter().zip(&many.operations) {
-        println!("{name:<38}{:>14}{:>14}{:>8.2}", shown(*a), shown(*b), b.as_secs_f64() / a.as_secs_f64());
+        println!("{name:<38}{:>16}{:>16}{:>8.2}", shown(*a), shown(*b), b.as_secs_f64() / a.as_secs_f64());
     }
-    println!("{:<38}{:>14}{:>14}", "start of the service", shown(few.start), shown(many.start));
-    println!("{:<38}{:>11.1} MB{:>11.1} MB", "the store's file", few.file as f64 / 1e6, many.file as f64 / 1e6);
+    println!("{:<38}{:>16}{:>16}", "start of the service", shown(few.start), shown(many.start));
+    println!("{:<38}{:>13.1} MB{:>13.1} MB", "the store's file", few.file as f64 / 1e6, many.file as f64 / 1e6);
 }
 
 fn shown(time: Duration) -> String {

@@ -68,7 +68,8 @@ async fn public(app: &TestApp) -> Value {
     response.json().await.unwrap()
 }
 
-async fn local(app: &TestApp) -> Value {
+/// What the admin socket serves.
+pub(crate) async fn local(app: &TestApp) -> Value {
     let mut socket = UnixStream::connect(&app.config.admin.socket).await.unwrap();
     socket.write_all(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
@@ -154,6 +155,25 @@ async fn no_schema_is_empty_and_every_reference_leads_somewhere() {
                 assert!(document.pointer(to).is_some(), "{at} leads to {to}");
             }
         });
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_left_out_is_not_said_to_be_null_then() {
+    let app = TestApp::start().await;
+    for document in [public(&app).await, local(&app).await] {
+        walk("", &document, &mut |at, value| {
+            assert!(
+                !(at.ends_with("/default") && value.is_null()),
+                "{at}: a client that fills it in takes a limit away"
+            );
+        });
+        // Nor is it said to be anything else, in what changes no more than it names.
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            if name.ends_with("Patch") {
+                walk(name, schema, &mut |at, value| assert!(!at.ends_with("/default"), "{at} is {value}"));
+            }
+        }
     }
 }
 

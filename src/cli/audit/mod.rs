@@ -89,7 +89,8 @@ pub(super) struct Filter {
     /// Who made a change: admin, admin:UID, client:ID, system
     #[arg(long)]
     actor: Option<String>,
-    /// What was done: client.create, or client for all that was done to clients
+    /// What was done: client.create, or client for all that was done to clients. Whole words, and no *: an action that
+    /// there is none of finds nothing
     #[arg(long)]
     action: Option<String>,
     /// To what
@@ -207,6 +208,7 @@ async fn tail(global: &Global, lines: usize, follow: bool, part: &Part) -> Resul
 
 async fn search(global: &Global, filter: Filter, part: &Part) -> Result<(), Failure> {
     let log = Log::open(global, part.at.store.as_deref())?;
+    let action = filter.action.clone();
     let filter = AuditFilter {
         actor: filter.actor,
         action: filter.action,
@@ -218,6 +220,12 @@ async fn search(global: &Global, filter: Filter, part: &Part) -> Result<(), Fail
         jti: filter.jti,
     };
     let entries = newest(&log, &part.kinds(), &filter, usize::MAX, &mut Marks::new()).await?;
+    if let (Some(action), true) = (action, entries.is_empty()) {
+        output::note(&format!(
+            "Nothing was found of the action {action}. Actions are whole words, as `mintage audit tail --kind changes` \
+             shows them: client.create, or client for all that begin so"
+        ));
+    }
     shown::print(global, &entries, true)
 }
 

@@ -7,8 +7,9 @@ mod lines;
 mod secrets;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -73,8 +74,10 @@ impl<'a> Importer<'a> {
     pub(super) fn new(admin: &'a Admin, dry_run: bool, secrets: Option<SecretsFile>, total: u64) -> Self {
         // Nothing is drawn where stderr is no terminal.
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} clients, {per_sec}, {eta} to go") {
-            bar.set_style(style);
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} clients, {rate}/s, {eta} to go") {
+            bar.set_style(style.with_key("rate", |state: &ProgressState, text: &mut dyn fmt::Write| {
+                let _ = write!(text, "{:.0}", state.per_sec());
+            }));
         }
         Self { admin, dry_run, secrets, bar, outcome: Outcome::default() }
     }

@@ -9,7 +9,7 @@ use crate::server::config::Span;
 /// Which clients are listed.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Filter {
-    /// Those of this name; `bill*` is those whose name begins so
+    /// Those of this name; `bill*` is those whose name begins so, and a * anywhere else is refused
     #[arg(long)]
     name: Option<String>,
     /// Those that are active, or disabled

@@ -13,7 +13,7 @@ use super::save::{Saving, keep};
 pub(in crate::cli) struct Rotate {
     /// Its client_id
     pub(super) id: String,
-    /// How long the old secrets go on; 0s ends them now
+    /// How long the old secrets go on; 0s ends them now. They end on a whole second, which may be up to one earlier
     #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds, default_value = "24h")]
     overlap: Span,
     /// How long the new secret lives; for ever unless set

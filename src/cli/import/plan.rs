@@ -231,7 +231,6 @@ impl Plan {
 
     /// Defines the scopes, then registers the clients.
     pub(super) async fn carry_out(self, global: &Global, admin: &Admin) -> Result<ExitCode, Failure> {
-        let failed = self.has_failures();
         for api in &self.apis {
             define(admin, api).await?;
         }
@@ -241,14 +240,17 @@ impl Plan {
             importer.send(batch.to_vec()).await?;
             importer.advance(batch.len());
         }
-        let outcome = importer.finish();
+        let mut outcome = importer.finish();
+        // What was not sent is part of what became of the export.
+        outcome.exists += self.count(Fate::Exists);
+        outcome.failed += self.count(Fate::Fail);
         if global.json {
             let plan = json!(self);
             output::json(&json!({ "plan": plan, "outcome": outcome }))?;
         } else {
-            output::line(&outcome.summary(false))?;
+            output::line(&format!("{}, {} skipped", outcome.summary(false), self.count(Fate::Skip)))?;
         }
-        Ok(if failed || outcome.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(if outcome.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 

@@ -116,14 +116,24 @@ impl Figures {
 pub struct ClientUses {
     /// When one of its secrets was; never if there is none.
     pub used_at: Option<UnixTime>,
+    /// When one was to some end: a request that is refused although the secret is right is a use, and gets nothing.
+    #[serde(default)]
+    pub served_at: Option<UnixTime>,
     /// When a token was last issued with a scope, by the scope.
     pub scopes: BTreeMap<String, UnixTime>,
 }
 
 impl ClientUses {
+    /// When a request last was not refused, as far as is known: a store from before that was kept has the scopes alone.
+    #[must_use]
+    pub fn last_served(&self) -> Option<UnixTime> {
+        self.served_at.or_else(|| self.scopes.values().max().copied())
+    }
+
     /// Takes in what may be later.
     pub fn add(&mut self, other: &Self) {
         self.used_at = self.used_at.max(other.used_at);
+        self.served_at = self.served_at.max(other.served_at);
         for (scope, at) in &other.scopes {
             match self.scopes.get_mut(scope) {
                 Some(last) => *last = (*last).max(*at),

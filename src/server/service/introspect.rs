@@ -29,7 +29,7 @@ impl Service {
     /// As at the token endpoint: it is not known who asks, or the address is not allowed; or what the store says.
     pub async fn introspect(&self, mut request: TokenRequest) -> Result<Introspection, ClientRefusal> {
         let authenticated = self.authenticated_from(request.credentials.take(), request.source).await?;
-        self.note_use(&authenticated, request.source);
+        self.note_served(&authenticated, request.source);
         let token = request.take_token().map_err(|error| authenticated.refused(error))?;
         let caller = authenticated.client;
         let known = match looks_like_a_key(&token.0) {

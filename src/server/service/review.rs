@@ -117,18 +117,23 @@ impl Look<'_> {
 
     fn uses(&self, findings: &mut Vec<Finding>) {
         let (id, command) = (&self.client.client_id, self.command());
-        let Some(used_at) = self.uses.used_at else {
+        let served = self.uses.last_served();
+        // Who asks with the right secret is there, and set up wrongly: that is none to delete.
+        let refused = self.uses.used_at.filter(|at| !self.is_older(*at, self.settings.unused_for)).map(|at| {
+            format!("it asks, at {at} last, and is refused although its secret is right: see why (mintage client usage {id})")
+        });
+        let Some(served_at) = served else {
             if self.is_older(self.client.created_at, self.settings.never_used_for) {
-                let detail = format!("if nobody is about to use it, delete it (mintage {command} delete {id})");
-                findings.push(self.finding(FindingKind::ClientNeverUsed, detail));
+                let unknown = || format!("if nobody is about to use it, delete it (mintage {command} delete {id})");
+                findings.push(self.finding(FindingKind::ClientNeverUsed, refused.unwrap_or_else(unknown)));
             }
             return;
         };
-        if self.is_older(used_at, self.settings.unused_for) {
+        if self.is_older(served_at, self.settings.unused_for) {
             let disable = if self.client.kind == Kind::Client { "disable" } else { "revoke" };
-            let detail =
-                format!("if nobody misses it, disable it (mintage {command} {disable} {id}), and later delete it");
-            findings.push(self.finding(FindingKind::ClientUnused, detail));
+            let unmissed =
+                || format!("if nobody misses it, disable it (mintage {command} {disable} {id}), and later delete it");
+            findings.push(self.finding(FindingKind::ClientUnused, refused.unwrap_or_else(unmissed)));
             return;
         }
         // Of a key it is known that it was presented, and not for what.

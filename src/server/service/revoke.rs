@@ -25,7 +25,7 @@ impl Service {
     /// what the store says.
     pub async fn revoke_token(&self, mut request: TokenRequest) -> Result<(), ClientRefusal> {
         let authenticated = self.authenticated_from(request.credentials.take(), request.source).await?;
-        self.note_use(&authenticated, request.source);
+        self.note_served(&authenticated, request.source);
         let revoked = self.revoke_for(&authenticated.client, request).await;
         revoked.map_err(|error| authenticated.refused(error))
     }

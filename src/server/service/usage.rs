@@ -221,7 +221,7 @@ impl Service {
         authenticated.secret().map(|secret| (secret.id.as_str(), used))
     }
 
-    /// Notes that a client has used its secret.
+    /// Notes that a client has used its secret, whatever comes of it.
     pub(super) fn note_use(&self, authenticated: &Authenticated, source: SourceAddress) {
         let secret = self.secret_use(authenticated, source);
         self.usage.note(&authenticated.client.client_id, secret, |_| {});
@@ -231,7 +231,14 @@ impl Service {
     pub(super) fn note_use_from(&self, key: &Authenticated, from: IpAddr) {
         let used = SecretUse { at: self.clock.now(), from };
         let secret = key.secret().map(|secret| (secret.id.as_str(), used));
-        self.usage.note(&key.client.client_id, secret, |_| {});
+        self.usage.note(&key.client.client_id, secret, |usage| usage.uses.served_at = Some(used.at));
+    }
+
+    /// Notes that a client has used its secret, and was heard.
+    pub(super) fn note_served(&self, authenticated: &Authenticated, source: SourceAddress) {
+        let secret = self.secret_use(authenticated, source);
+        let at = secret.map(|(_, used)| used.at);
+        self.usage.note(&authenticated.client.client_id, secret, |usage| usage.uses.served_at = at);
     }
 
     /// Notes that a client has used its secret, and got a token with these scopes for it.
@@ -240,6 +247,7 @@ impl Service {
         self.usage.note(&authenticated.client.client_id, Some((secret, used)), |usage| {
             let names = || scopes.iter().map(|scope| scope.as_str());
             usage.hours.entry(Per::Hour.start(used.at)).or_default().count_issued(secret, names());
+            usage.uses.served_at = Some(used.at);
             for scope in names() {
                 match usage.uses.scopes.get_mut(scope) {
                     Some(last) => *last = used.at,

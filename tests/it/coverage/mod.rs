@@ -1,5 +1,6 @@
 //! Every operation of `/openapi.json` with no, malformed, expired, wrong-scope, somebody else's and right credentials.
-//! An operation that is missing in the table fails the test.
+//! An operation that is missing in the table fails the test. The table is the public listener's: on the admin socket there
+//! are no credentials, and of what it has besides there is a list.
 
 mod operators;
 mod table;
@@ -233,6 +234,26 @@ async fn every_operation_with_every_kind_of_credentials() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn the_admin_socket_has_five_operations_besides() {
+    let app = TestApp::start().await;
+    let document = crate::openapi::local(&app).await;
+    let besides: BTreeSet<_> = operations(&document)
+        .into_iter()
+        .map(|(method, path, _)| (method, path))
+        .filter(|(method, path)| !TABLE.iter().any(|(m, p, ..)| m == method && p == path))
+        .collect();
+    let known = [
+        ("GET", "/api/v1/audit/export"),
+        ("GET", "/api/v1/refusals/{request_id}"),
+        ("GET", "/api/v1/store/backup"),
+        ("POST", "/api/v1/audit/verify"),
+        ("POST", "/api/v1/tokens/explain"),
+    ];
+    let known = known.map(|(method, path)| (method.to_owned(), path.to_owned()));
+    assert_eq!(besides, BTreeSet::from(known), "what may be done without credentials is decided one by one");
 }
 
 #[tokio::test]

@@ -74,6 +74,8 @@ async fn every_filter_finds_what_it_says() {
         ("expiring_before=tomorrow", "expiring_before"),
         ("unused_since=2026", "unused_since"),
         ("nmae=x", "nmae"),
+        ("name=c*1", "name"),
+        ("name=**", "name"),
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
         ("limit=x", "limit"),

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::client_changes::ask;
+use crate::forged::form;
 
 use super::{call, client_in, operator, world};
 
@@ -110,6 +111,57 @@ async fn a_review_finds_what_ends_and_what_nobody_uses() {
     let (status, page) = call(&app, &token, "GET", "review?limit=1000", Value::Null).await;
     let clients: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| &item["client_id"]).collect();
     assert_eq!((status, clients), (200, vec![&json!("red-one")]));
+}
+
+#[tokio::test]
+async fn a_client_that_is_always_refused_is_found_and_is_none_to_delete() {
+    let app = world().await;
+    let named = |id: &str, from: &str| NewClient {
+        client_id: Some(id.to_owned()),
+        scopes: vec!["mintage:tokens:introspect".to_owned()],
+        ip_allowlist: vec![from.to_owned()],
+        ..NewClient::default()
+    };
+    let barred = app.client_with(named("barred", "192.0.2.0/24")).await;
+    let looker = app.client_with(named("looker", "127.0.0.0/8")).await;
+    app.client_with(named("unheard", "192.0.2.0/24")).await;
+    let introspect = async || {
+        let request = form(&app, "/oauth/introspect", &[("token", "x")]);
+        let answer = request.basic_auth(&looker.id, Some(&looker.secret)).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    };
+    app.advance(8 * DAY);
+    assert_ne!(app.token_request(&barred, &[]).send().await.unwrap().status(), 200);
+    introspect().await;
+    let never = [("client_never_used", "barred"), ("client_never_used", "unheard")];
+    assert_eq!(outline(&found(&app, "").await), never, "who asks about tokens gets none, and is used");
+    let details = async || {
+        let (_, page) = ask(&app, "GET", "review", &Value::Null).await;
+        let items = page["items"].as_array().unwrap().clone();
+        items.into_iter().map(|item| (item["detail"].to_string(), item["last_used_at"].clone())).collect::<Vec<_>>()
+    };
+    let said = details().await;
+    assert!(said[0].0.contains("mintage client usage barred") && !said[0].1.is_null(), "{said:?}");
+    assert!(said[1].0.contains("mintage client delete unheard") && said[1].1.is_null(), "{said:?}");
+    app.service.flush().await;
+    assert_eq!((outline(&found(&app, "").await), details().await), (never.to_vec(), said), "written, and as before");
+    // Nobody has heard of it for long.
+    app.advance(91 * DAY);
+    introspect().await;
+    let said = details().await;
+    assert!(said[0].0.contains("mintage client delete barred"), "{said:?}");
+    // Once it was let in; now it is not.
+    let open = json!({"ip_allowlist": ["127.0.0.0/8"]});
+    assert_eq!(ask(&app, "PATCH", "clients/barred", &open).await.0, 200);
+    app.token(&barred).await;
+    assert_eq!(ask(&app, "PATCH", "clients/barred", &json!({"ip_allowlist": ["192.0.2.0/24"]})).await.0, 200);
+    app.advance(91 * DAY);
+    assert_ne!(app.token_request(&barred, &[]).send().await.unwrap().status(), 200);
+    introspect().await;
+    let found = found(&app, "").await;
+    assert!(outline(&found).contains(&("client_unused", "barred")), "{found:?}");
+    let said = details().await;
+    assert!(said[0].0.contains("mintage client usage barred"), "{said:?}");
 }
 
 #[derive(Clone, Default)]

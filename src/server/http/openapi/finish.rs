@@ -1,5 +1,6 @@
 //! What operations of one kind have in common.
 
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::security::{ClientCredentials, Flow, Http, HttpAuthScheme, OAuth2, Scopes, SecurityScheme};
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, RefOr, Response, ServerBuilder};
@@ -58,6 +59,26 @@ const OF_CREDENTIALS: [&str; 2] = ["/clients", "/api-keys"];
 const STALE: &[Reason] = &[Reason::PreconditionFailed];
 /// Where it is carried out once: the answer to the first may be lost, or out of reach by now.
 const ONCE: &[Reason] = &[Reason::IdempotencyKeyReused, Reason::Conflict, Reason::NotFound];
+
+/// The document, without what it would say and not mean: serde's default of a whole object reads as if a member that is
+/// left out were null, and a patch that leaves it out keeps what is there, while null takes it away.
+pub(super) fn written(document: &OpenApi) -> serde_json::Result<Value> {
+    let mut document = serde_json::to_value(document)?;
+    without_null_defaults(&mut document);
+    Ok(document)
+}
+
+fn without_null_defaults(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            // No schema is null, so that no property called so is taken away.
+            members.retain(|name, value| name != "default" || !value.is_null());
+            members.values_mut().for_each(without_null_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null_defaults),
+        _ => {}
+    }
+}
 
 /// Adds to what the handlers declare.
 pub(super) fn finish(document: &mut OpenApi, listener: Listener, issuer: &str) {

@@ -150,7 +150,7 @@ impl Descriptions {
                 Listener::Local => OnLocal::openapi(),
             });
             finish::finish(&mut document, listener, issuer);
-            serde_json::to_vec(&document).unwrap_or_default().into()
+            finish::written(&document).and_then(|whole| serde_json::to_vec(&whole)).unwrap_or_default().into()
         };
         written.get_or_init(write).clone()
     }

@@ -142,7 +142,7 @@ fn client_filter(name: &str) -> Parameter {
     let (schema, description) = match name {
         "organization" => (text(), "Of this organization."),
         "project" => (text(), "Of this project."),
-        "name" => (text(), "Of this name; one that begins so, if it ends in *."),
+        "name" => (text(), "Of this name; one that begins so, if it ends in *. A * anywhere else is refused."),
         "status" => (text().enum_values(Some(["active", "disabled"])), "Of this status."),
         "environment" => (text().enum_values(Some(["live", "test"])), "Of this environment."),
         "scope" => (text(), "Granted this scope itself, and not by a role."),

@@ -65,6 +65,10 @@ impl ClientFilter {
         match name {
             "organization" => self.organization = Some(value.to_owned()),
             "project" => self.project = Some(value.to_owned()),
+            "name" if value.strip_suffix('*').unwrap_or(value).contains('*') => {
+                let detail = "a * stands at the end alone: bill* is those whose name begins with bill";
+                return Err(FieldError::new(name, detail));
+            }
             "name" => self.name = Some(value.to_owned()),
             "scope" => self.scope = Some(value.to_owned()),
             "role" => self.role = Some(value.to_owned()),
