@@ -43,7 +43,7 @@ impl Service {
             self.note_refused(Some(&key), &refusal, source);
             return Err(refusal);
         }
-        self.issue_within_limits(&key, || self.issue_to(&key, &asked), source)
+        self.issue_within_limits(&key, || self.issue_to(&key, &asked), source).map_err(|refusal| *refusal)
     }
 
     /// Whose key the subject token is. Whatever is wrong with it, the same work is done and the same error comes back.

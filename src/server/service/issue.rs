@@ -148,7 +148,7 @@ impl Service {
             true => self.issue_to(&authenticated, &asked),
             false => Err(Error::UnsupportedGrantType),
         };
-        self.issue_within_limits(&authenticated, issue, request.source)
+        self.issue_within_limits(&authenticated, issue, request.source).map_err(|refusal| *refusal)
     }
 
     /// Issues what somebody who has proven itself asks for, as far as its limits go.
@@ -157,11 +157,11 @@ impl Service {
         authenticated: &Authenticated,
         issue: impl FnOnce() -> Result<IssuedToken, Error>,
         source: SourceAddress,
-    ) -> Result<IssuedToken, ClientRefusal> {
+    ) -> Result<IssuedToken, Box<ClientRefusal>> {
         let refused = |error: Error, standing| {
             let refusal = ClientRefusal { standing, ..authenticated.refused(error) };
             self.note_refused(Some(authenticated), &refusal, source);
-            refusal
+            Box::new(refusal)
         };
         let admitted = self.admit_token_request(&authenticated.client).map_err(|error| refused(error.into(), None))?;
         let mut issued = issue().map_err(|error| refused(error, admitted.standing))?;
