@@ -172,7 +172,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     let admin = Admin::connect(global)?;
     let path = |id: &str| format!("api-keys/{}", segment(id));
     match command {
-        Command::Create(create) => show(global, &made(&admin, &create.new()).await?)?,
+        Command::Create(create) => show(global, &made(&admin, &create.asked_for()).await?)?,
         Command::List(filter) => {
             let items: Vec<ApiKey> = admin.list(&filter.path()).await?;
             if global.json {
@@ -231,7 +231,7 @@ async fn another(admin: &Admin, id: &str, how: RotateApiKey) -> Result<ApiKey, F
 }
 
 impl Create {
-    fn new(self) -> NewApiKey {
+    fn asked_for(self) -> NewApiKey {
         NewApiKey {
             name: self.name,
             organization: self.organization,

@@ -36,8 +36,6 @@ pub(crate) async fn serve(data: &Path, sockets: &Path, kind: &str) -> Result<()>
         store: Store { url: format!("redb:{}", data.join("mintage.redb").display()) },
         keys: Keys { dir: data.join("keys"), ..Keys::default() },
         admin: Admin { socket: sockets.join("admin.sock") },
-        // One client asks for all tokens: the limits would refuse nearly all of them.
-        limits: Limits { token: RateKeys::unlimited(), ..Limits::default() },
         ..Config::default()
     };
     // Off by default in a library: what it costs to have a subscriber is part of what is measured.

@@ -34,6 +34,9 @@ struct Organization {
     secret_max_ttl: Option<Limit>,
     secret_warn_before: Option<Limit>,
     limits: Option<toml::Table>,
+    require_expiry: Option<bool>,
+    require_allowlist: Option<bool>,
+    max_keys: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,6 +48,9 @@ struct Project {
     secret_max_ttl: Option<Limit>,
     secret_warn_before: Option<Limit>,
     limits: Option<toml::Table>,
+    require_expiry: Option<bool>,
+    require_allowlist: Option<bool>,
+    max_keys: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -205,8 +211,26 @@ fn limit(limit: Option<Limit>) -> Option<Value> {
     limit.map(|Limit(seconds)| json!(seconds))
 }
 
-fn policy(wanted: Wanted, max_ttl: Option<Limit>, warn_before: Option<Limit>) -> Wanted {
-    wanted.member("secret_policy.max_ttl", limit(max_ttl)).member("secret_policy.warn_before", limit(warn_before))
+/// What an organization or a project says of secrets and API keys.
+struct Policy {
+    max_ttl: Option<Limit>,
+    warn_before: Option<Limit>,
+    require_expiry: Option<bool>,
+    require_allowlist: Option<bool>,
+    max_keys: Option<u64>,
+}
+
+impl Policy {
+    fn of(self, wanted: Wanted) -> Wanted {
+        // 0 is no limit, as on the command line.
+        let max_keys = self.max_keys.map(|most| json!(Some(most).filter(|most| *most > 0)));
+        wanted
+            .member("secret_policy.max_ttl", limit(self.max_ttl))
+            .member("secret_policy.warn_before", limit(self.warn_before))
+            .member("secret_policy.require_expiry", self.require_expiry)
+            .member("secret_policy.require_allowlist", self.require_allowlist)
+            .member("secret_policy.max_keys", max_keys)
+    }
 }
 
 /// The same, with the limits of its table.
@@ -221,14 +245,28 @@ fn limited(mut wanted: Wanted, limits: Option<&toml::Table>) -> Result<Wanted, F
 impl Organization {
     fn wanted(self, at: String) -> Result<Wanted, Failure> {
         let wanted = Wanted::new(Kind::Organization, self.id, None, at).member("name", self.name);
-        limited(policy(wanted, self.secret_max_ttl, self.secret_warn_before), self.limits.as_ref())
+        let policy = Policy {
+            max_ttl: self.secret_max_ttl,
+            warn_before: self.secret_warn_before,
+            require_expiry: self.require_expiry,
+            require_allowlist: self.require_allowlist,
+            max_keys: self.max_keys,
+        };
+        limited(policy.of(wanted), self.limits.as_ref())
     }
 }
 
 impl Project {
     fn wanted(self, at: String) -> Result<Wanted, Failure> {
         let wanted = Wanted::new(Kind::Project, self.id, self.organization, at).member("name", self.name);
-        limited(policy(wanted, self.secret_max_ttl, self.secret_warn_before), self.limits.as_ref())
+        let policy = Policy {
+            max_ttl: self.secret_max_ttl,
+            warn_before: self.secret_warn_before,
+            require_expiry: self.require_expiry,
+            require_allowlist: self.require_allowlist,
+            max_keys: self.max_keys,
+        };
+        limited(policy.of(wanted), self.limits.as_ref())
     }
 }
 

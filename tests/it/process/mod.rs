@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "what was skipped, and the seed that repeats a failure, have to be seen")]
 
 mod agent;
+mod api_keys;
 mod apply;
 mod audit;
 mod backup;

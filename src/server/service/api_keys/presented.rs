@@ -175,7 +175,7 @@ impl Service {
         self.stands_for(&found).map_err(undecided)
     }
 
-    /// Disables the API key that somebody names by itself, for an operator who may.
+    /// The API key that somebody names by itself, if it is still good for anything. Whoever asks has proven itself.
     pub(in crate::server::service) async fn key_to_revoke(&self, key: &str) -> Result<Option<Client>, Error> {
         let found = self.key_of(key, None).await?;
         let alive = found.filter(|found| self.standing_of(found) == Standing::Good);
