@@ -59,7 +59,7 @@ pub(super) fn objects_member<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 mod tests {
     use serde_json::{from_value, json};
 
-    use crate::api::{ApiPatch, NewApi, NewOrganization, NewProject, OrganizationPatch};
+    use crate::api::{ApiPatch, NewApi, NewOrganization, NewProject, OrganizationPatch, ProjectPatch};
 
     #[test]
     fn an_array_is_no_object() {
@@ -70,6 +70,10 @@ mod tests {
         assert!(from_value::<NewApi>(json!({ "identifier": "urn:a", "scopes": [scope] })).is_err());
         assert!(from_value::<ApiPatch>(json!({ "scopes": [scope] })).is_err());
         assert!(from_value::<ApiPatch>(json!({ "scopes": null })).is_err());
+        for quotas in [json!([]), json!({ "tokens": [1] }), json!({ "requests": [] })] {
+            assert!(from_value::<NewProject>(json!({ "id": "a", "quotas": quotas })).is_err(), "{quotas}");
+            assert!(from_value::<ProjectPatch>(json!({ "quotas": quotas })).is_err(), "{quotas}");
+        }
 
         let made: NewProject = from_value(json!({ "id": "a", "secret_policy": { "max_ttl": 60 } })).unwrap();
         assert_eq!(made.secret_policy.max_ttl, Some(60));

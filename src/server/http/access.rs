@@ -46,23 +46,22 @@ async fn within_limits(State(app): State<App>, request: Request, next: Next) -> 
         return Fault::new(&app, Error::Internal("a limited route without a guard".to_owned())).into_response();
     };
     let source = request.extensions().get::<SourceAddress>().copied();
-    let admitted = match app.service.admit(&token, Class::of(request.method())).await {
-        Ok(admitted) => app.service.charge(&token, COST).await.map(|()| admitted),
-        refused => refused,
+    let refused = |refusal| {
+        let refused = Refused { refusal, source, client_id: Some(token.client_id().to_owned()) };
+        app.guard.answer(refused, app.service.request_id())
     };
-    match admitted {
-        Ok(admitted) => {
-            let mut response = next.run(request).await;
-            if let Some(standing) = &admitted.standing {
-                insert_standing(response.headers_mut(), standing);
-            }
-            response
-        }
-        Err(refusal) => {
-            let refused = Refused { refusal, source, client_id: Some(token.client_id().to_owned()) };
-            app.guard.answer(refused, app.service.request_id())
-        }
+    let admitted = match app.service.admit(&token, Class::of(request.method())).await {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refused(refusal),
+    };
+    let mut response = match app.service.charge(&token, COST).await {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refused(refusal),
+    };
+    if let Some(standing) = &admitted.standing {
+        insert_standing(response.headers_mut(), standing);
     }
+    response
 }
 
 /// Runs a request to its end although its caller may hang up: a change that the store has made has to reach what is

@@ -17,7 +17,6 @@ use crate::resource::{AccessToken, Guard, Refusal, Refused};
 use crate::scope::ScopeSet;
 use crate::server::error::Error;
 use crate::server::guards::Policy;
-use crate::server::service::Admitted;
 use crate::source_ip::Peer;
 
 use super::openapi::{AtAGuard, Forwarded, OfAForwardedRequest};
@@ -112,13 +111,6 @@ fn pointing_to_metadata(app: &App, guard: Guard, audiences: &[Arc<str>]) -> Guar
     }
 }
 
-/// Weighs what the guard has let through against its credential's limits, and then against quotas and balances.
-async fn admit(app: &App, token: &AccessToken, class: Class, cost: u64) -> Result<Admitted, Refusal> {
-    let admitted = app.service.admit(token, class).await?;
-    app.service.charge(token, cost).await?;
-    Ok(admitted)
-}
-
 async fn decide(
     app: &App,
     policy: &Policy,
@@ -134,24 +126,23 @@ async fn decide(
         let client_id = Some(token.client_id().to_owned());
         rule(token).map(|token| (token, source)).map_err(|refusal| Refused { refusal, source, client_id })
     });
+    let mut standing = None;
     let admitted = match decided {
-        Ok((token, source)) => match admit(app, &token, class, policy.cost()).await {
-            Ok(admitted) => Ok((token, admitted)),
-            Err(refusal) => {
-                let client_id = Some(token.client_id().to_owned());
-                Err(Refused { refusal, source, client_id })
-            }
-        },
+        Ok((token, source)) => {
+            let admitted = match app.service.admit(&token, class).await {
+                Ok(admitted) => {
+                    standing = admitted.standing;
+                    app.service.charge(&token, policy.cost()).await
+                }
+                Err(refusal) => Err(refusal),
+            };
+            let client_id = Some(token.client_id().to_owned());
+            admitted.map(|()| token).map_err(|refusal| Refused { refusal, source, client_id })
+        }
         Err(refused) => Err(refused),
     };
-    match admitted {
-        Ok((token, admitted)) => {
-            let mut response = identity(&token);
-            if let Some(standing) = &admitted.standing {
-                insert_standing(response.headers_mut(), standing);
-            }
-            response
-        }
+    let mut response = match admitted {
+        Ok(token) => identity(&token),
         Err(refused) => {
             let (reason, request_id) = (refused.reason(), app.service.request_id());
             let id = HeaderValue::try_from(request_id.as_str());
@@ -167,7 +158,11 @@ async fn decide(
             }
             response
         }
+    };
+    if let Some(standing) = &standing {
+        insert_standing(response.headers_mut(), standing);
     }
+    response
 }
 
 const REASON: HeaderName = HeaderName::from_static("x-auth-reason");

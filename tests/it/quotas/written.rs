@@ -1,12 +1,18 @@
 //! What is written of what was used, and what happens where it cannot be.
 
 use mintage::api::Quotas;
+use mintage::clock::UnixTime;
+use mintage::limit::Period;
+use mintage::server::model::{Account, AccountId, Measure};
+use mintage::server::store::{ABSENT, Entry};
 use serde_json::json;
 
 use crate::app::TestApp;
 use crate::gated_store::GatedStore;
+use crate::store_contract::{change, client, on_each};
+use crate::store_registry;
 
-use super::{ask, balance, client, client_in, pay, project, requests, tokens, used};
+use super::{ask, balance, client as registered, client_in, pay, project, requests, tokens, used};
 
 #[tokio::test]
 async fn counts_outlive_a_restart_and_not_their_client() {
@@ -50,7 +56,7 @@ async fn what_cannot_be_written_is_not_granted_beyond_the_bound() {
     let unavailable = (503, "unavailable".to_owned());
     // Of less than a hundred nothing may be unwritten; of a thousand ten.
     for (quota, bound) in [(50, 0), (1000, 10), (1_000_000, 1000)] {
-        let client = client(&app, requests(None, None, Some(quota))).await;
+        let client = registered(&app, requests(None, None, Some(quota))).await;
         let token = app.token(&client).await;
         assert_eq!(ask(&app, &token).await.status, 200);
         app.service.flush().await;
@@ -70,7 +76,7 @@ async fn what_cannot_be_written_is_not_granted_beyond_the_bound() {
         assert_eq!(ask(&app, &token).await.status, 200);
     }
     // The same of tokens; and of a balance, which knows no quota.
-    let client = client(&app, tokens(Some(5), None, None)).await;
+    let client = registered(&app, tokens(Some(5), None, None)).await;
     let token = app.token(&client).await;
     pay(&app, &client.id, json!({ "add": 250 })).await;
     assert_eq!(ask(&app, &token).await.status, 200);
@@ -97,7 +103,7 @@ async fn an_account_that_cannot_be_read_grants_nothing() {
     let app = TestApp::builder().start_on(|store| gate.insert(GatedStore::new(store)).clone()).await;
     let gate = gate.unwrap();
     app.api("https://orders.example", &["orders:read"]).await;
-    let client = client(&app, requests(None, None, Some(1_000_000))).await;
+    let client = registered(&app, requests(None, None, Some(1_000_000))).await;
     let token = app.token(&client).await;
     gate.set_down(true);
     assert_eq!(ask(&app, &token).await.verdict(), (503, "unavailable".to_owned()));
@@ -112,7 +118,7 @@ async fn whoever_waits_is_written_with_the_next() {
     let app = TestApp::builder().start_on(|store| gate.insert(GatedStore::new(store)).clone()).await;
     let (gate, app) = (gate.unwrap(), std::sync::Arc::new(app));
     app.api("https://orders.example", &["orders:read"]).await;
-    let client = client(&app, requests(None, None, Some(50))).await;
+    let client = registered(&app, requests(None, None, Some(50))).await;
     let token = app.token(&client).await;
     gate.hold_verb("note_accounts");
     let ask_it = || {
@@ -134,4 +140,42 @@ async fn whoever_waits_is_written_with_the_next() {
     for one in others {
         assert_eq!(one.await.unwrap(), 200);
     }
+}
+
+/// So many tokens are used of this account at this moment.
+fn counted(id: &AccountId, now: i64, tokens: u64) -> Account {
+    let mut account = Account::of(id);
+    account.roll(UnixTime::from_seconds(now));
+    account.take(Measure::Tokens, tokens, true);
+    account
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_never_fall_and_go_with_their_owner() {
+    on_each(|store| async move {
+        let (one, shop) = (client("a", 1), store_registry::project("default", "shop", 1));
+        let of_client = one.account();
+        let Entry::Project(project) = &shop else { unreachable!() };
+        let of_project = project.account();
+        let nobody = AccountId { since: UnixTime::from_seconds(1), ..of_client.clone() };
+        store.save_client(one.clone(), ABSENT, vec![], change("create")).await.unwrap();
+        store.save_entry(shop.clone(), None, None, change("create")).await.unwrap();
+        for (tokens, now) in [(5, 100), (9, 100), (2, 100), (1, 90_000)] {
+            let of = |id: &AccountId| (id.clone(), counted(id, now, tokens));
+            store.note_accounts(vec![of(&of_client), of(&nobody), of(&of_project)]).await.unwrap();
+        }
+        for id in [&of_client, &of_project] {
+            let found = store.account(id).await.unwrap().unwrap();
+            let [day, month, total] = [Period::Day, Period::Month, Period::Total].map(|of| found.tokens.of(of).0);
+            assert_eq!((day, month, total, found.spent), (1, 9, 9, 9));
+        }
+        assert_eq!(store.account(&nobody).await.unwrap(), None, "another one that had the name");
+        store.delete_client(&one.client_id, 1, vec![], change("delete")).await.unwrap();
+        store.delete_entry(shop, change("delete")).await.unwrap();
+        for id in [&of_client, &of_project] {
+            store.note_accounts(vec![(id.clone(), counted(id, 100, 5))]).await.unwrap();
+            assert_eq!(store.account(id).await.unwrap(), None, "{id:?}");
+        }
+    })
+    .await;
 }

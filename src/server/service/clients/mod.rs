@@ -202,10 +202,10 @@ impl Service {
             let change = self.change(caller, action, id, place, was, Value::Null);
             let done = self.store.delete_client(&client.client_id, client.revision, revoked.clone(), change).await;
             self.clients.forget(&client.client_id);
-            self.accounts.forget(&client.account());
             self.settle(&done, revoked);
             match done {
                 Ok(apis) => {
+                    self.accounts.forget(&client.account());
                     if !apis.is_empty() {
                         self.refresh_catalog().await;
                     }
