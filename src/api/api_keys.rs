@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Rfc3339;
 use crate::secret::Environment;
 
-use super::{ClientStatus, member};
+use super::object::{object, object_member};
+use super::{ClientStatus, Limits, LimitsPatch, Quotas, QuotasPatch, member};
 
 /// An API key that is to be made.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -37,6 +38,12 @@ pub struct NewApiKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 316224000))]
     pub ttl: Option<u64>,
+    /// How many requests it may make, where that is to be other than its project has it.
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// How much it may use; as much as it asks for if left out.
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Quotas::is_empty")]
+    pub quotas: Quotas,
     /// For people.
     #[serde(default)]
     #[cfg_attr(feature = "server", schema(max_length = 2048))]
@@ -72,6 +79,12 @@ pub struct ApiKey {
     pub status: ClientStatus,
     /// The addresses it may come from; any if empty.
     pub ip_allowlist: Vec<String>,
+    /// How many requests it may make, where that is other than its project has it.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How much it may use.
+    #[serde(default)]
+    pub quotas: Quotas,
     /// Its organization.
     pub organization: String,
     /// Its project.
@@ -122,6 +135,14 @@ pub struct ApiKeyPatch {
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub ip_allowlist: Option<Vec<String>>,
+    /// How many requests it may make; null is as its project has it.
+    #[serde(deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<LimitsPatch>))]
+    pub limits: Option<Option<LimitsPatch>>,
+    /// How much it may use; null takes all quotas away.
+    #[serde(deserialize_with = "object_member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<QuotasPatch>))]
+    pub quotas: Option<Option<QuotasPatch>>,
     /// For people; null empties it.
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, max_length = 2048))]

@@ -131,6 +131,7 @@ pub struct Client {
     /// How long its tokens live at most, in whole seconds.
     pub token_ttl: Option<u64>,
     /// How many requests it may make, where that is other than its project has it.
+    #[serde(default)]
     pub limits: Limits,
     /// Whether it may authenticate.
     pub status: ClientStatus,

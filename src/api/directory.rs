@@ -106,6 +106,7 @@ pub struct Organization {
     /// How long the secrets of its clients may live.
     pub secret_policy: SecretPolicy,
     /// How many requests each of its clients may make, where that is other than the configuration has it.
+    #[serde(default)]
     pub limits: Limits,
     /// When it was made.
     pub created_at: Rfc3339,
@@ -173,6 +174,7 @@ pub struct Project {
     /// How long the secrets of its clients may live.
     pub secret_policy: SecretPolicy,
     /// How many requests each of its clients may make, where that is other than the configuration has it.
+    #[serde(default)]
     pub limits: Limits,
     /// How much its clients may use together.
     #[serde(default)]

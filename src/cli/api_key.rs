@@ -1,4 +1,4 @@
-//! `mintage api-key create|list|show|update|rotate|revoke|delete`
+//! `mintage api-key create|list|show|quotas|balance|update|rotate|revoke|delete`
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use super::admin::{Admin, segment, with_query};
 use super::client::{environment, label};
 use super::confirm::{self, Deletion};
 use super::edit::{edited, missing};
-use super::{Failure, Global, output, times};
+use super::{Failure, Global, limits, output, quotas, times};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -50,6 +50,19 @@ pub(super) enum Command {
         /// Its id
         id: String,
     },
+    /// Show how much of its quotas an API key has used, and its balance
+    Quotas {
+        /// Its id
+        id: String,
+    },
+    /// Top up the prepaid balance of an API key, set it, or keep none any more
+    #[command(override_usage = "mintage api-key balance [OPTIONS] <ID>")]
+    Balance {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        change: quotas::Adjustment,
+    },
     /// Delete an API key, and cut off every token that it was exchanged for
     Delete {
         /// Its id
@@ -82,6 +95,13 @@ pub(super) struct Create {
     /// How long it lives, such as 90d; for ever unless set
     #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
     ttl: Option<Span>,
+    /// How many requests it may make, such as routes.read.per_minute=100; as often as there are limits
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limits::limit)]
+    limits: Vec<limits::Limit>,
+    /// How much it may use: tokens or requests, day, month or total, such as requests.day=1000; as often as there are
+    /// quotas
+    #[arg(long = "quota", value_name = "QUOTA=UNITS", value_parser = quotas::quota)]
+    quotas: Vec<quotas::Quota>,
     /// For people
     #[arg(long, default_value = "")]
     description: String,
@@ -146,6 +166,13 @@ pub(super) struct Changes {
     /// Let it come from anywhere
     #[arg(long, conflicts_with_all = ["allow_ip", "disallow_ip"])]
     any_ip: bool,
+    /// How many requests it may make, such as routes.read.per_minute=100, or =none; as often as there are limits
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limits::limit)]
+    limits: Vec<limits::Limit>,
+    /// How much it may use: tokens or requests, day, month or total, such as requests.day=1000; as often as there are
+    /// quotas
+    #[arg(long = "quota", value_name = "QUOTA=UNITS|none", value_parser = quotas::quota)]
+    quotas: Vec<quotas::Quota>,
     /// For people
     #[arg(long)]
     description: Option<String>,
@@ -172,7 +199,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
     let admin = Admin::connect(global)?;
     let path = |id: &str| format!("api-keys/{}", segment(id));
     match command {
-        Command::Create(create) => show(global, &made(&admin, &create.asked_for()).await?)?,
+        Command::Create(create) => show(global, &made(&admin, &create.asked_for()?).await?)?,
         Command::List(filter) => {
             let items: Vec<ApiKey> = admin.list(&filter.path()).await?;
             if global.json {
@@ -205,6 +232,10 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
             show(global, &admin.post(&format!("{}/revoke", path(&id)), &json!({})).await?)?;
             output::note("\nIt is refused from now on, and so is every token that it was exchanged for.");
         }
+        Command::Quotas { id } => quotas::show(global, &admin, &format!("{}/quotas", path(&id))).await?,
+        Command::Balance { id, change } => {
+            quotas::change_balance(global, &admin, &format!("{}/balance", path(&id)), change).await?;
+        }
         Command::Delete { id, yes } => {
             let path = &path(&id);
             let json = json!({ "id": id, "deleted": true });
@@ -231,8 +262,8 @@ async fn another(admin: &Admin, id: &str, how: RotateApiKey) -> Result<ApiKey, F
 }
 
 impl Create {
-    fn asked_for(self) -> NewApiKey {
-        NewApiKey {
+    fn asked_for(self) -> Result<NewApiKey, Failure> {
+        Ok(NewApiKey {
             name: self.name,
             organization: self.organization,
             project: self.project,
@@ -240,10 +271,12 @@ impl Create {
             scopes: self.scopes,
             ip_allowlist: self.allow_ip,
             ttl: self.ttl.map(Span::as_secs),
+            limits: limits::made(&self.limits)?,
+            quotas: quotas::of(&self.quotas),
             description: self.description,
             owner: self.owner,
             labels: self.labels.into_iter().collect(),
-        }
+        })
     }
 }
 
@@ -282,6 +315,8 @@ impl Changes {
             status: self.status,
             scopes: edited("scope", &key.scopes, self.add_scope.clone(), &self.remove_scope)?,
             ip_allowlist: super::client::allowlist(&key.ip_allowlist, &self.allow_ip, &self.disallow_ip, self.any_ip)?,
+            limits: limits::patch(&self.limits)?,
+            quotas: quotas::patch(&self.quotas),
             description: self.description.clone().map(Some),
             owner: self.owner.clone().map(Some),
             labels: (!labels.is_empty()).then_some(Some(labels)),
@@ -324,6 +359,10 @@ fn show(global: &Global, key: &ApiKey) -> Result<(), Failure> {
         ("scopes", output::or_dash(key.scopes.join(" "))),
         ("ip_allowlist", output::or_dash(key.ip_allowlist.join(" "))),
     ]);
+    if !key.limits.is_empty() {
+        fields.push(("limits", limits::shown(&key.limits)));
+    }
+    fields.extend(quotas::fields(&key.quotas));
     for (name, value) in [("description", &key.description), ("owner", &key.owner)] {
         if !value.is_empty() {
             fields.push((name, value.clone()));

@@ -15,7 +15,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("secret", &["crypto", "id"]),
     ("source_ip", &[]),
     ("reason", &[]),
-    ("problem", &["id", "reason"]),
+    ("limit", &["api", "clock"]),
+    ("problem", &["id", "limit", "reason"]),
     ("backoff", &["crypto"]),
     ("files", &["crypto", "id"]),
     ("oauth", &["clock", "id", "reason", "scope", "secret", "source_ip"]),
@@ -33,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "files",
             "id",
             "jose",
+            "limit",
             "oauth",
             "problem",
             "reason",
@@ -253,8 +255,8 @@ fn errors_page() -> String {
          `src/reason.rs` (`UPDATE=1 cargo test --test it house::` writes it anew). At `/oauth/` errors are RFC 6749 §5.2\n\
          JSON, elsewhere RFC 9457 problems; both have `reason` and `request_id`, under which the operator finds the request in\n\
          the service's log (stderr). The `type` of a problem resolves: the service answers `/errors/REASON` with the entry\n\
-         below.\n\n\
-         | reason | status | RFC code | what it means | what to do | try the same again |\n|---|---|---|---|---|---|\n",
+         below, and `/errors` with this page.\n\n\
+         | reason | status | RFC code | cause | what to do | try the same again |\n|---|---|---|---|---|---|\n",
     );
     for reason in Reason::ALL {
         page.push_str(&format!(
@@ -268,15 +270,27 @@ fn errors_page() -> String {
         ));
     }
     page.push_str(
-        "\n## Whether to try again\n\n\
-         | status | try again |\n|---|---|\n\
-         | 400, 404, 405, 413 | no: the same request fails again |\n\
-         | 401 `invalid_client` | no: the credentials are wrong, ended or disabled |\n\
-         | 401 `token_…` | once, with a new token |\n\
-         | 403 | no: ask the operator for the scope or the address |\n\
-         | 408, 409, 412 | yes, after a look at what is there |\n\
-         | 422 | no: take a new `Idempotency-Key` |\n\
-         | 500, 503 | yes, after `Retry-After`, with growing pauses |\n",
+        "\n## By status\n\n\
+         What a caller that knows no reasons does. `Retry-After` is true: who waits that long and is alone is served, and a\n\
+         second earlier is not.\n\n\
+         | status | what it is | try again |\n|---|---|---|\n\
+         | 400 | the request, a scope, a resource or a member of it cannot be accepted | no: mend it first |\n\
+         | 401 `invalid_client`, `digest_invalid` | wrong, ended or disabled credentials | no: the same ones fail again, and count against the address |\n\
+         | 401 `token_…` | the token or API key is not good any more | once, with a new one |\n\
+         | 401 `no_credentials` | nothing was sent | with credentials |\n\
+         | 402 | the prepaid balance is used up | after a top-up |\n\
+         | 403 `insufficient_scope`, `ip_not_allowed`, `wrong_environment`, … | the credential is good, and not for this | no: ask the operator, with the `request_id` |\n\
+         | 403 `quota_exceeded` | a quota is used up | from `resets_at` on |\n\
+         | 404, 405 | no such thing, no such method | no |\n\
+         | 408 | the request came too slowly | yes |\n\
+         | 409, 412 | somebody else was faster | after a look at what is there |\n\
+         | 413 | the body is too large | no: send less |\n\
+         | 422 | the `Idempotency-Key` was used for another body | with another key |\n\
+         | 429 | a rate limit | yes, after `Retry-After` |\n\
+         | 500 | a fault of the service | yes, with growing pauses; tell the operator the `request_id` |\n\
+         | 503 | the service cannot answer now | yes, after `Retry-After`, with growing pauses |\n\n\
+         Behind nginx, which makes 500 of all but 401 and 403 of an `auth_request`, `status=nginx` folds the others into\n\
+         these two; `X-Auth-Status` has the true one, `X-Auth-Reason` the reason.\n",
     );
     page
 }

@@ -23,6 +23,18 @@ pub(super) async fn method_not_allowed(State(app): State<App>) -> Fault {
     Fault::new(&app, Error::MethodNotAllowed)
 }
 
+/// The page of all reasons, as it is in `docs/`.
+const PAGE: &str = include_str!("../../../docs/errors.md");
+
+/// All reasons, and what to do
+#[utoipa::path(
+    get, path = "/errors",
+    responses((status = 200, description = "For people", body = String, content_type = "text/markdown")),
+)]
+pub(super) async fn list() -> Response {
+    ([(CONTENT_TYPE, "text/markdown; charset=utf-8")], PAGE).into_response()
+}
+
 /// What a reason means, and what to do
 #[utoipa::path(
     get, path = "/errors/{reason}",

@@ -172,6 +172,7 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
         .route("/forward-auth/g/{guard}", any(forward_auth::by_guard))
         .route("/forward-auth/g/{guard}/", any(forward_auth::by_guard))
         .route("/forward-auth/g/{guard}/{*rest}", any(forward_auth::by_guard))
+        .route("/errors", get(errors::list))
         .route("/errors/{reason}", get(errors::show))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -255,6 +256,8 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
         .route("/api/v1/projects/{id}/balance", access.post(quotas::change_project, "mintage:projects:write"))
         .route("/api/v1/clients/{id}/quotas", access.get(quotas::show_client, "mintage:clients:read"))
         .route("/api/v1/clients/{id}/balance", access.post(quotas::change_client, "mintage:clients:write"))
+        .route("/api/v1/api-keys/{id}/quotas", access.get(quotas::show_api_key, "mintage:api-keys:read"))
+        .route("/api/v1/api-keys/{id}/balance", access.post(quotas::change_api_key, "mintage:api-keys:write"))
         .route("/api/v1/clients/{id}/usage", access.get(usage::show, "mintage:usage:read"))
         .route("/api/v1/clients/{id}/revoke", access.post(clients::revoke, "mintage:clients:write"))
         .route(

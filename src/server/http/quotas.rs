@@ -1,8 +1,9 @@
-//! `/api/v1/…/quotas` and `/api/v1/…/balance`, of clients and of projects.
+//! `/api/v1/…/quotas` and `/api/v1/…/balance`, of clients, API keys and projects.
 
 use axum::extract::State;
 
 use crate::api;
+use crate::server::model::Kind;
 
 use super::App;
 use super::extract::{Json, Segment};
@@ -23,7 +24,7 @@ pub(super) async fn show_client(
     caller: Operator,
     Segment(id): Segment,
 ) -> Result<Answer<api::QuotaUses>, Fault> {
-    app.service.client_quotas(&id, &caller.0).await.map(Answer).map_err(caller.fault(&app))
+    app.service.client_quotas(Kind::Client, &id, &caller.0).await.map(Answer).map_err(caller.fault(&app))
 }
 
 /// Changes the prepaid balance of a client
@@ -42,7 +43,49 @@ pub(super) async fn change_client(
     Segment(id): Segment,
     Json(change): Json<api::BalanceChange>,
 ) -> Result<Entity<api::Balance>, Fault> {
-    app.service.change_client_balance(&id, &change, &caller.0).await.map(Entity).map_err(caller.fault(&app))
+    app.service
+        .change_client_balance(Kind::Client, &id, &change, &caller.0)
+        .await
+        .map(Entity)
+        .map_err(caller.fault(&app))
+}
+
+/// Shows what an API key has used of its quotas, and its balance
+#[utoipa::path(
+    get, path = "/api/v1/api-keys/{id}/quotas",
+    params(("id" = String, Path, description = "Its identifier")),
+    security(("client_credentials" = ["mintage:api-keys:read"])),
+    responses((status = 200, description = "As it is now", body = api::QuotaUses)),
+)]
+pub(super) async fn show_api_key(
+    State(app): State<App>,
+    caller: Operator,
+    Segment(id): Segment,
+) -> Result<Answer<api::QuotaUses>, Fault> {
+    app.service.client_quotas(Kind::ApiKey, &id, &caller.0).await.map(Answer).map_err(caller.fault(&app))
+}
+
+/// Changes the prepaid balance of an API key
+///
+/// Its own takes the reach of its organization.
+#[utoipa::path(
+    post, path = "/api/v1/api-keys/{id}/balance",
+    params(("id" = String, Path, description = "Its identifier"), IfMatch),
+    request_body = api::BalanceChange,
+    security(("client_credentials" = ["mintage:api-keys:write"])),
+    responses((status = 200, description = "The balance, as it is from now on", body = api::Balance)),
+)]
+pub(super) async fn change_api_key(
+    State(app): State<App>,
+    caller: Operator,
+    Segment(id): Segment,
+    Json(change): Json<api::BalanceChange>,
+) -> Result<Entity<api::Balance>, Fault> {
+    app.service
+        .change_client_balance(Kind::ApiKey, &id, &change, &caller.0)
+        .await
+        .map(Entity)
+        .map_err(caller.fault(&app))
 }
 
 /// Shows what the clients of a project have used of its quotas together, and its balance

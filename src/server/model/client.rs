@@ -201,6 +201,8 @@ impl Client {
             environment: self.environment,
             status: self.status,
             ip_allowlist: self.ip_allowlist.entries(),
+            limits: self.limits,
+            quotas: self.quotas,
             organization: self.organization.clone(),
             project: self.project.clone(),
             description: self.description.clone(),

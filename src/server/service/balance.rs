@@ -117,12 +117,12 @@ impl Service {
         })
     }
 
-    /// What a client has used of its quotas, and its balance.
+    /// What a client or an API key has used of its quotas, and its balance.
     ///
     /// # Errors
     /// [`Error::NotFound`], or what the store says.
-    pub async fn client_quotas(&self, id: &str, caller: &Caller) -> Result<QuotaUses, Error> {
-        let client = self.existing(Kind::Client, id, caller).await?;
+    pub async fn client_quotas(&self, kind: Kind, id: &str, caller: &Caller) -> Result<QuotaUses, Error> {
+        let client = self.existing(kind, id, caller).await?;
         self.quota_uses(client.account(), &client.quotas, client.paid_in).await
     }
 
@@ -148,12 +148,13 @@ impl Service {
         Ok(account)
     }
 
-    /// Changes the balance of a client. Nobody changes their own who does not reach the organization.
+    /// Changes the balance of a client or an API key. Nobody changes their own who does not reach the organization.
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::NotFound`], [`Error::BeyondCaller`], [`Error::Stale`], or what the store says.
     pub async fn change_client_balance(
         &self,
+        kind: Kind,
         id: &str,
         change: &api::BalanceChange,
         caller: &Caller,
@@ -161,7 +162,7 @@ impl Service {
         let asked = Asked::read(change)?;
         let _turn = self.accounts.changing.lock().await;
         for _ in 0..MAX_TRIES {
-            let mut client = self.changeable(Kind::Client, id, caller).await?;
+            let mut client = self.changeable(kind, id, caller).await?;
             caller.check_binds(&client.account().owner, "changing its own balance")?;
             let account = self.spent(client.account()).await?;
             let Adjustment { paid_in, was, is } = asked.adjust(client.paid_in, &account.used(self.clock.now()))?;
@@ -174,7 +175,11 @@ impl Service {
             client.revision += 1;
             let (place, after) = (Some(client.place()), shown(is, change.note.as_deref()));
             let name = client.client_id.as_str();
-            let record = self.change(caller, "client.balance", name, place, shown(was, None), after);
+            let action = match kind {
+                Kind::Client => "client.balance",
+                Kind::ApiKey => "api_key.balance",
+            };
+            let record = self.change(caller, action, name, place, shown(was, None), after);
             let answer = Tagged { tag: client.tag(), value: api::Balance { balance: is } };
             let client_id = client.client_id.clone();
             let done = self.store.save_client(client, expected, Vec::new(), record).await;
