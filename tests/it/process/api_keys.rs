@@ -23,7 +23,14 @@ async fn a_key_lives_on_the_command_line() {
     home.text(&["api", "create", "https://orders.example", "--scope", "orders:read"]);
     let credentials = away.at("ops.json");
     home.text(&[
-        "client", "create", "ops", "--role", "ORG_OWNER", "--scope", "orders:read", "--save",
+        "client",
+        "create",
+        "ops",
+        "--role",
+        "ORG_OWNER",
+        "--scope",
+        "orders:read",
+        "--save",
         credentials.to_str().unwrap(),
     ]);
     let own = ["--url".to_owned(), url.clone(), "--credentials".to_owned(), "ops.json".to_owned()];
@@ -41,7 +48,14 @@ async fn a_key_lives_on_the_command_line() {
         let listed = place.text(&[&["api-key", "list"], way].concat());
         assert!(listed.contains(&text(&shown["prefix"])) && !listed.contains(&key), "{listed}");
         let changed = json_of(&[
-            "update", &id, "--add-scope", "mintage:apis:read", "--allow-ip", "127.0.0.1", "--remove-label", "a",
+            "update",
+            &id,
+            "--add-scope",
+            "mintage:apis:read",
+            "--allow-ip",
+            "127.0.0.1",
+            "--remove-label",
+            "a",
         ]);
         assert_eq!(changed["scopes"], json!(["mintage:apis:read", "mintage:projects:read"]));
         assert_eq!((&changed["ip_allowlist"], &changed["labels"]), (&json!(["127.0.0.1/32"]), &json!({})));
@@ -88,5 +102,5 @@ fn policies_are_set_by_commands_and_by_a_file() {
     place.text(&["apply", "setup.toml", "--yes"]);
     let shown = policy(place.json(&["project", "show", "default"]));
     assert_eq!(shown, (json!(false), json!(true), json!(9)));
-    assert!(place.text(&["apply", "setup.toml", "--yes"]).contains("unchanged"), "the file says what is there");
+    assert!(place.text(&["apply", "setup.toml", "--yes"]).contains("Nothing to do"), "the file says what is there");
 }
