@@ -42,7 +42,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "source_ip",
         ],
     ),
-    ("server::config", &["jose", "resource", "scope", "secret", "source_ip"]),
+    ("server::config", &["limit", "jose", "resource", "scope", "secret", "source_ip"]),
     ("server::guards", &["resource", "scope", "source_ip", "server::config"]),
     ("server::model", &["api", "clock", "crypto", "id", "jose", "scope", "secret", "source_ip", "server::config"]),
     ("server::store", &["api", "clock", "crypto", "id", "scope", "secret", "server::model"]),
@@ -51,10 +51,14 @@ const ROOMS: &[(&str, &[&str])] = &[
         "server::keys",
         &["api", "clock", "crypto", "jose", "resource", "server::config", "server::model", "server::store"],
     ),
-    ("server::error", &["api", "crypto", "id", "reason", "scope", "source_ip", "server::keys", "server::store"]),
+    (
+        "server::error",
+        &["limit", "api", "crypto", "id", "reason", "scope", "source_ip", "server::keys", "server::store"],
+    ),
     (
         "server::service",
         &[
+            "limit",
             "api",
             "clock",
             "crypto",
@@ -75,6 +79,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "server::http",
         &[
+            "limit",
             "api",
             "clock",
             "id",

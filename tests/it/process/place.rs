@@ -73,6 +73,15 @@ impl Place {
 
     pub(super) fn start_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Mintage {
         let mut command = self.command(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
+        // What these tests send in a minute is more than anybody should; limits have tests of their own.
+        for limit in ["TOKEN__PER_MINUTE", "TOKEN__PER_DAY", "FAILED_AUTH__PER_MINUTE"] {
+            command.env(format!("MINTAGE_LIMITS__{limit}"), "0");
+        }
+        for class in ["READ", "WRITE"] {
+            for limit in ["PER_MINUTE", "PER_DAY", "CONCURRENT"] {
+                command.env(format!("MINTAGE_LIMITS__ROUTES__{class}__{limit}"), "0");
+            }
+        }
         command.envs(variables.iter().copied());
         Mintage::spawn(command)
     }

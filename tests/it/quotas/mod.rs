@@ -6,6 +6,7 @@ mod periods;
 mod written;
 
 use mintage::api::{NewClient, NewProject, PeriodQuotas, ProjectPatch, Quotas};
+use mintage::server::model::Kind;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, TestClient};
@@ -55,16 +56,16 @@ pub async fn patch_client(app: &TestApp, id: &str, quotas: Value) {
 
 pub async fn pay(app: &TestApp, id: &str, change: Value) -> Option<i64> {
     let change = serde_json::from_value(change).unwrap();
-    app.service.change_client_balance(id, &change, &app.caller()).await.unwrap().value.balance
+    app.service.change_client_balance(Kind::Client, id, &change, &app.caller()).await.unwrap().value.balance
 }
 
 pub async fn balance(app: &TestApp, id: &str) -> Option<i64> {
-    app.service.client_quotas(id, &app.caller()).await.unwrap().balance
+    app.service.client_quotas(Kind::Client, id, &app.caller()).await.unwrap().balance
 }
 
 /// What a client has used, and what it has left, of its quota of requests altogether.
 pub async fn used(app: &TestApp, id: &str) -> (u64, Option<u64>) {
-    let total = app.service.client_quotas(id, &app.caller()).await.unwrap().requests.total;
+    let total = app.service.client_quotas(Kind::Client, id, &app.caller()).await.unwrap().requests.total;
     (total.used, total.remaining)
 }
 

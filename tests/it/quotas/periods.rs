@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mintage::clock::UnixTime;
+use mintage::server::model::Kind;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, TestClient};
@@ -38,7 +39,7 @@ async fn days_and_months_are_those_of_the_calendar_in_utc() {
     let refused = async |until: &str| {
         let answer = fetch(&app, &client, "orders:read").await;
         assert_eq!((answer.0, answer.1), (403, json!("quota_exceeded")));
-        let uses = app.service.client_quotas(&client.id, &app.caller()).await.unwrap().tokens;
+        let uses = app.service.client_quotas(Kind::Client, &client.id, &app.caller()).await.unwrap().tokens;
         let used = [uses.day, uses.month].into_iter().find(|one| one.remaining == Some(0)).unwrap();
         assert_eq!(used.resets_at.unwrap().0.to_string(), until);
     };

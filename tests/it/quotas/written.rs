@@ -3,6 +3,7 @@
 use mintage::api::Quotas;
 use mintage::clock::UnixTime;
 use mintage::limit::Period;
+use mintage::server::model::Kind;
 use mintage::server::model::{Account, AccountId, Measure};
 use mintage::server::store::{ABSENT, Entry};
 use serde_json::json;
@@ -29,7 +30,7 @@ async fn counts_outlive_a_restart_and_not_their_client() {
     let app = app.restart().await;
     assert_eq!(used(&app, &client.id).await, (7, Some(4993)));
     assert_eq!(balance(&app, &client.id).await, Some(99_993));
-    let uses = app.service.client_quotas(&client.id, &app.caller()).await.unwrap();
+    let uses = app.service.client_quotas(Kind::Client, &client.id, &app.caller()).await.unwrap();
     assert_eq!((uses.tokens.day.used, uses.tokens.day.remaining), (1, Some(8)));
     let of_project = app.service.project_quotas(None, "shop", &app.caller()).await.unwrap();
     assert_eq!(of_project.requests.month.used, 7);
@@ -88,7 +89,7 @@ async fn what_cannot_be_written_is_not_granted_beyond_the_bound() {
     assert_eq!(answers, [200, 200, 503]);
     gate.set_down(false);
     assert_eq!(balance(&app, &client.id).await, Some(247));
-    let uses = app.service.client_quotas(&client.id, &app.caller()).await.unwrap();
+    let uses = app.service.client_quotas(Kind::Client, &client.id, &app.caller()).await.unwrap();
     assert_eq!(uses.tokens.day.used, 1);
     // Who has neither asks no store.
     let free = app.client(&["orders:read"]).await;
