@@ -44,7 +44,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("server::config", &["limit", "jose", "resource", "scope", "secret", "source_ip"]),
     ("server::guards", &["resource", "scope", "source_ip", "server::config"]),
-    ("server::model", &["api", "clock", "crypto", "id", "jose", "scope", "secret", "source_ip", "server::config"]),
+    (
+        "server::model",
+        &["limit", "api", "clock", "crypto", "id", "jose", "scope", "secret", "source_ip", "server::config"],
+    ),
     ("server::store", &["api", "clock", "crypto", "id", "scope", "secret", "server::model"]),
     // `resource` only for the trait by which the server is its own source of keys.
     (

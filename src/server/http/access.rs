@@ -3,7 +3,7 @@
 
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
@@ -66,15 +66,14 @@ async fn within_limits(State(app): State<App>, request: Request, next: Next) -> 
 
 /// Runs a request to its end although its caller may hang up: a change that the store has made has to reach what is
 /// kept at hand, too.
-pub(super) fn to_its_end(route: MethodRouter<App>) -> MethodRouter<App> {
-    route.route_layer(from_fn(run_to_end))
+pub(super) fn to_its_end(app: &App, route: MethodRouter<App>) -> MethodRouter<App> {
+    route.route_layer(from_fn_with_state(app.clone(), run_to_end))
 }
 
-async fn run_to_end(request: Request, next: Next) -> Response {
+async fn run_to_end(State(app): State<App>, request: Request, next: Next) -> Response {
     match tokio::spawn(next.run(request)).await {
         Ok(response) => response,
-        // It panicked; the connection is all that is lost.
-        Err(_) => http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Err(_) => Fault::new(&app, Error::Internal("a request panicked".to_owned())).into_response(),
     }
 }
 
@@ -105,16 +104,16 @@ impl<'a> Access<'a> {
     /// A route that makes something, or does something to it. With an `Idempotency-Key` it is done once.
     pub(super) fn post<H: Handler<T, App>, T: 'static>(&self, handler: H, scope: &str) -> MethodRouter<App> {
         let once = post(handler).route_layer(from_fn_with_state(self.app.clone(), idempotency::once));
-        to_its_end(self.guarded(once, scope))
+        to_its_end(self.app, self.guarded(once, scope))
     }
 
     /// A route that changes something.
     pub(super) fn patch<H: Handler<T, App>, T: 'static>(&self, handler: H, scope: &str) -> MethodRouter<App> {
-        to_its_end(self.guarded(patch(handler), scope))
+        to_its_end(self.app, self.guarded(patch(handler), scope))
     }
 
     /// A route that takes something away.
     pub(super) fn delete<H: Handler<T, App>, T: 'static>(&self, handler: H, scope: &str) -> MethodRouter<App> {
-        to_its_end(self.guarded(delete(handler), scope))
+        to_its_end(self.app, self.guarded(delete(handler), scope))
     }
 }

@@ -161,7 +161,7 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
     Router::new()
         .route(TOKEN_PATH, post(token::exchange).fallback(client_form::only_post))
         .route(INTROSPECTION_PATH, post(introspect::introspect).fallback(client_form::only_post))
-        .route(REVOCATION_PATH, access::to_its_end(post(revoke::revoke)).fallback(client_form::only_post))
+        .route(REVOCATION_PATH, access::to_its_end(app, post(revoke::revoke)).fallback(client_form::only_post))
         .route(REVOCATION_FEED_PATH, get(revocations::follow))
         .route(AUTHORIZATION_SERVER_PATH, get(well_known::authorization_server))
         .route(OPENID_CONFIGURATION_PATH, get(well_known::authorization_server))

@@ -34,6 +34,8 @@ async fn a_key_is_shown_once_and_then_masked() {
         "environment",
         "status",
         "ip_allowlist",
+        "limits",
+        "quotas",
         "organization",
         "project",
         "description",
