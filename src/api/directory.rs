@@ -25,7 +25,7 @@ pub struct SecretPolicy {
     /// Whether every client and every API key has to name the addresses that it may come from.
     pub require_allowlist: bool,
     /// How many API keys a project has at most; any number if null.
-    #[cfg_attr(feature = "server", schema(minimum = 1))]
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 1000000))]
     pub max_keys: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ pub struct SecretPolicyPatch {
     pub require_allowlist: Option<bool>,
     /// How many API keys a project has at most; null takes the limit away.
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1, maximum = 1000000))]
     pub max_keys: Option<Option<u64>>,
 }
 

@@ -13,6 +13,9 @@ use super::clients::secrets::MAX_SECRET_TTL;
 /// The longest id of an organization or a project, and the longest name of a role.
 const MAX_ID: usize = 64;
 
+/// The most API keys that a policy can speak of.
+const MAX_KEYS: u64 = 1_000_000;
+
 /// Something that is shown, and the tag of the record that it is shown from.
 #[derive(Clone, Debug)]
 pub struct Tagged<T> {
@@ -54,8 +57,9 @@ pub(super) fn check_policy(policy: &SecretPolicy, errors: &mut Vec<FieldError>) 
             errors.push(FieldError::new(format!("secret_policy.{member}"), format!("1 to {MAX_SECRET_TTL} seconds")));
         }
     }
-    if policy.max_keys == Some(0) {
-        errors.push(FieldError::new("secret_policy.max_keys", "1 or more; null takes the limit away"));
+    if policy.max_keys.is_some_and(|most| most == 0 || most > MAX_KEYS) {
+        let detail = format!("1 to {MAX_KEYS}; null takes the limit away");
+        errors.push(FieldError::new("secret_policy.max_keys", detail));
     }
 }
 
