@@ -2,6 +2,7 @@
 
 mod exchange;
 mod feed;
+mod layer;
 mod management;
 mod policies;
 mod presented;
