@@ -213,7 +213,8 @@ pub async fn discover(http: &reqwest::Client, issuer: &str) -> Result<Discovered
         return Err(fail(format!("is that of another issuer ({named:?}); name it just so")));
     }
     // What was asked for in private should not be answered in the open.
-    let named = [&metadata.token_endpoint, &metadata.jwks_uri, &metadata.revocation_feed];
+    let named =
+        [&metadata.token_endpoint, &metadata.jwks_uri, &metadata.introspection_endpoint, &metadata.revocation_feed];
     if issuer.starts_with("https://") && named.into_iter().flatten().any(|url| !url.starts_with("https://")) {
         return Err(fail("names a URL that is not https, and the issuer is".to_owned()));
     }

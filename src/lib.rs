@@ -13,6 +13,8 @@ pub mod api;
 #[cfg(any(feature = "client", feature = "resource"))]
 pub mod backoff;
 pub mod clock;
+#[cfg(any(feature = "client", feature = "resource"))]
+pub mod credentials;
 pub mod crypto;
 pub mod id;
 pub mod jose;

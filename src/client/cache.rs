@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
 
-use super::credentials::Identity;
 use super::endpoint::AuthMethod;
 use super::entry::Entry;
+use super::identity::Identity;
 use super::kept::Kept;
 use super::{Endpoint, TokenRequest};
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::credentials::BadCredentials;
 use crate::fetch::FetchError;
 
 /// However long a server wants to be left alone: it may have been set right since.
@@ -57,6 +58,12 @@ fn said(description: Option<&str>, request_id: Option<&str>) -> String {
         said.push_str(&format!(" [request_id {id}]"));
     }
     said
+}
+
+impl From<BadCredentials> for Error {
+    fn from(error: BadCredentials) -> Self {
+        Self::Credentials(error.to_string())
+    }
 }
 
 impl Error {

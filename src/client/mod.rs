@@ -18,11 +18,11 @@
 mod answer;
 mod bearer;
 mod cache;
-mod credentials;
 mod endpoint;
 mod entry;
 mod error;
 mod forced;
+mod identity;
 mod kept;
 mod refresher;
 mod schedule;
@@ -30,10 +30,10 @@ mod shared;
 mod source;
 mod token;
 
+pub use crate::credentials::{BadCredentials, Credentials};
 pub use crate::fetch::http_client;
 pub use bearer::{Bearer, BearerLayer, BearerService, ClonedBody, NoRetry, SecondBody};
 pub use cache::TokenCache;
-pub use credentials::Credentials;
 pub use endpoint::AuthMethod;
 pub use error::Error;
 pub use schedule::{lead, lifetime_of, renew_after};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::backoff::{Backoff, fraction};
 use crate::clock::{Deadline, Stopwatch};
+use crate::credentials::Current;
 
-use super::credentials::Current;
 use super::schedule::{lead, lifetime_of, renew_after};
 use super::shared::Shared;
 use super::token::Inner;

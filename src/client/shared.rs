@@ -8,9 +8,9 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::{Clock, Deadline, Rfc3339};
+use crate::credentials::CredentialSource;
 use crate::crypto::entropy::Entropy;
 
-use super::credentials::CredentialSource;
 use super::endpoint::TokenEndpoint;
 use super::forced::Forced;
 use super::token::Inner;

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, SystemClock};
+use crate::credentials::CredentialSource;
 use crate::crypto::entropy::{Entropy, SystemEntropy};
 use crate::fetch::http_client_with;
 use crate::scope::{BadScope, Scope, ScopeSet};
 
 use super::cache::Key;
-use super::credentials::CredentialSource;
 use super::endpoint::TokenEndpoint;
 use super::entry::Entry;
+use super::identity::Identity;
 use super::kept::Kept;
 use super::shared::{Health, Shared};
 use super::{AuthMethod, Credentials, Endpoint, Error, Token, TokenCache, TokenRequest};
@@ -116,7 +117,7 @@ impl Settings {
     }
 
     fn key(&self, request: &TokenRequest) -> Key {
-        Key::new(self.endpoint.configured(), self.endpoint.method(), self.credentials.identity(), request)
+        Key::new(self.endpoint.configured(), self.endpoint.method(), Identity::of(&self.credentials), request)
     }
 
     fn made(&self, request: &TokenRequest) -> Entry {

@@ -117,6 +117,8 @@ pub struct DiscoveredMetadata {
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// Where keys are.
     pub jwks_uri: Option<String>,
+    /// Where tokens and API keys are introspected (RFC 7662).
+    pub introspection_endpoint: Option<String>,
     /// Where revocations are published: a member of our own.
     pub revocation_feed: Option<String>,
 }

@@ -2,8 +2,8 @@
 //!
 //! Responsible for: whether a request's bearer token lets it through a route, the words of the refusal where it does
 //! not, and following the issuer so that neither needs to ask it. Never: issuing, storing, fetching tokens. `issuer/`
-//! alone makes requests, in the background; verifying reaches keys and revocations through [`KeySource`] and
-//! [`RevocationSource`].
+//! makes requests in the background; verifying reaches keys and revocations through [`KeySource`] and
+//! [`RevocationSource`]. `introspected/` alone asks while a request waits: about API keys, and only where a guard takes them.
 //!
 //! ```
 //! # #[cfg(feature = "axum")]
@@ -28,6 +28,7 @@ mod builder;
 mod control;
 mod explain;
 mod guard;
+mod introspected;
 mod issuer;
 mod layer;
 mod limits;
@@ -37,11 +38,13 @@ mod source;
 mod token;
 mod verifier;
 
+pub use crate::credentials::{BadCredentials, Credentials};
 pub use body::{Peeked, RefuseTokenInBody, RefuseTokenInBodyFuture, RefuseTokenInBodyService};
 pub use builder::{Discovered, Given, VerifierBuilder};
 pub use control::{Control, LogRefusals, NoSuchControl, RefusalObserver, Refused, ShadowCounts};
 pub use explain::{Check, Explanation, Outcome};
 pub use guard::{Guard, RequireScopes};
+pub use introspected::{IntrospectedKeys, IntrospectedKeysBuilder, NoIntrospection};
 pub use issuer::{DiscoverError, Health, KeysHealth, RevocationsHealth, StaleRevocations};
 pub use layer::{GuardFuture, GuardLayer, GuardService};
 pub use limits::{LimitedFuture, LimitedService, RequestLimits};

@@ -23,12 +23,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("api", &["clock", "id", "scope", "secret"]),
     ("jose", &["clock", "crypto", "scope", "source_ip"]),
     ("fetch", &["oauth"]),
-    ("client", &["backoff", "clock", "crypto", "fetch", "oauth", "scope", "secret"]),
+    ("credentials", &["crypto", "secret"]),
+    ("client", &["backoff", "clock", "credentials", "crypto", "fetch", "oauth", "scope", "secret"]),
     (
         "resource",
         &[
             "backoff",
             "clock",
+            "credentials",
             "crypto",
             "fetch",
             "files",
@@ -39,6 +41,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "problem",
             "reason",
             "scope",
+            "secret",
             "source_ip",
         ],
     ),

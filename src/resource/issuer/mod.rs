@@ -33,10 +33,11 @@ pub use health::{Health, KeysHealth, RevocationsHealth};
 pub(super) use settings::Settings;
 pub use settings::{DiscoverError, StaleRevocations};
 
-/// Where the issuer publishes what is followed.
+/// Where the issuer publishes what is followed, and where it is asked about API keys.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Endpoints {
     jwks_uri: String,
+    introspection_endpoint: Option<String>,
     revocation_feed: Option<String>,
 }
 
@@ -141,7 +142,11 @@ async fn endpoints(http: &reqwest::Client, issuer: &str) -> Result<Endpoints, Fe
     let jwks_uri = metadata
         .jwks_uri
         .ok_or_else(|| FetchError::Discovery { url: issuer.to_owned(), why: "names no jwks_uri".to_owned() })?;
-    Ok(Endpoints { jwks_uri, revocation_feed: metadata.revocation_feed })
+    Ok(Endpoints {
+        jwks_uri,
+        introspection_endpoint: metadata.introspection_endpoint,
+        revocation_feed: metadata.revocation_feed,
+    })
 }
 
 impl State {
@@ -174,12 +179,27 @@ impl State {
     }
 
     /// Asks the metadata anew where to ask: what is published may have moved.
-    async fn rediscover(&self) -> Result<(), FetchError> {
+    pub(super) async fn rediscover(&self) -> Result<(), FetchError> {
         let found = endpoints(&self.http, &self.settings.issuer).await?;
         if **self.endpoints.load() != found {
             self.endpoints.store(Arc::new(found));
         }
         Ok(())
+    }
+
+    /// Where the issuer is asked about API keys, as far as it is known.
+    pub(super) fn introspection_endpoint(&self) -> Option<String> {
+        self.endpoints.load().introspection_endpoint.clone()
+    }
+
+    /// How the issuer is reached.
+    pub(super) const fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Whether what is known of the issuer is its own word of now, and not that of a snapshot.
+    pub(super) fn is_reached(&self) -> bool {
+        self.keys_error.load().is_none()
     }
 
     fn follows_revocations(&self) -> bool {

@@ -3,6 +3,7 @@
 mod exchange;
 mod feed;
 mod limits;
+mod layer;
 mod management;
 mod policies;
 mod presented;

@@ -1,6 +1,7 @@
-//! A client's id and secret, and where they come from.
+//! A client's id and secret, and where they come from: what both sides outside the server prove themselves with.
+//!
+//! Responsible for: reading them, again where they may be replaced, and never printing them. Never: sending them.
 
-use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,8 +13,6 @@ use zeroize::Zeroizing;
 use crate::crypto::{Sha256, sha256_parts};
 use crate::secret::ClientSecret;
 
-use super::Error;
-
 /// The environment variable of the id.
 const ID_VARIABLE: &str = "MINTAGE_CLIENT_ID";
 /// The environment variable of the secret.
@@ -24,6 +23,11 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// For how long a file is waited for; what was read before is good until it comes.
 const LONGEST_READ: Duration = Duration::from_secs(3);
+
+/// Credentials that are not there, or not readable. Never repeats what was read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadCredentials(pub(crate) String);
 
 /// A client's id and secret.
 #[derive(Clone, Debug)]
@@ -50,12 +54,12 @@ impl Credentials {
     /// Those of `MINTAGE_CLIENT_ID` and `MINTAGE_CLIENT_SECRET`.
     ///
     /// # Errors
-    /// [`Error::Credentials`] where one is missing.
-    pub fn from_env() -> Result<Self, Error> {
+    /// [`BadCredentials`] where one is missing.
+    pub fn from_env() -> Result<Self, BadCredentials> {
         let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         match (read(ID_VARIABLE), read(SECRET_VARIABLE)) {
             (Some(client_id), Some(secret)) => Ok(Self { client_id, client_secret: secret.into() }),
-            _ => Err(Error::Credentials(format!(
+            _ => Err(BadCredentials(format!(
                 "no credentials: set {ID_VARIABLE} and {SECRET_VARIABLE}, or name a file that has them"
             ))),
         }
@@ -64,9 +68,9 @@ impl Credentials {
     /// Those of a JSON file with `client_id` and `client_secret`, as `mintage client create --save` writes it.
     ///
     /// # Errors
-    /// [`Error::Credentials`] where it cannot be read; never repeats what is in it.
-    pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let fail = |why: &str| Error::Credentials(format!("the credentials file {}: {why}", path.display()));
+    /// [`BadCredentials`] where it cannot be read; never repeats what is in it.
+    pub fn from_file(path: &Path) -> Result<Self, BadCredentials> {
+        let fail = |why: &str| BadCredentials(format!("the credentials file {}: {why}", path.display()));
         let mut text = Zeroizing::new(String::new());
         open(path)
             .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
@@ -81,7 +85,7 @@ impl Credentials {
     }
 
     /// Stands for both without telling either.
-    fn fingerprint(&self) -> Sha256 {
+    pub(crate) fn fingerprint(&self) -> Sha256 {
         sha256_parts(&[self.client_id.as_bytes(), &[0], self.client_secret.reveal().as_bytes()])
     }
 
@@ -103,59 +107,33 @@ fn open(path: &Path) -> std::io::Result<std::fs::File> {
     std::fs::File::open(path)
 }
 
-/// Where a source has its credentials from.
+/// Where they come from.
 #[derive(Clone, Debug)]
-pub(super) enum CredentialSource {
+pub(crate) enum CredentialSource {
     /// They do not change.
     Given(Credentials),
     /// A file that may be replaced while it is used.
     File(PathBuf),
 }
 
-/// Which client a token is kept for. Two sources that know the same `client_id` with another secret share nothing.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) enum Identity {
-    Given(Sha256),
-    File(PathBuf),
-}
-
-/// Without the fingerprint, by which guesses at a secret could be tried.
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Given(_) => f.write_str("Given(redacted)"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-        }
-    }
-}
-
-impl CredentialSource {
-    pub(super) fn identity(&self) -> Identity {
-        match self {
-            Self::Given(credentials) => Identity::Given(credentials.fingerprint()),
-            Self::File(path) => Identity::File(path.clone()),
-        }
-    }
-}
-
 /// The credentials in use, and whether there are newer ones.
 #[derive(Debug)]
-pub(super) struct Current {
+pub(crate) struct Current {
     source: CredentialSource,
     known: Option<Credentials>,
     /// Said once.
     complained: bool,
     /// A look at the file that has not come back: a file system may hang.
-    reading: Option<JoinHandle<Result<Credentials, Error>>>,
+    reading: Option<JoinHandle<Result<Credentials, BadCredentials>>>,
 }
 
 impl Current {
-    pub(super) const fn of(source: CredentialSource) -> Self {
+    pub(crate) const fn of(source: CredentialSource) -> Self {
         Self { source, known: None, complained: false, reading: None }
     }
 
     /// Reads a file anew. One that is half written, or away for a moment, is no reason to forget what was good.
-    pub(super) async fn get(&mut self) -> Result<Credentials, Error> {
+    pub(crate) async fn get(&mut self) -> Result<Credentials, BadCredentials> {
         let path = match &self.source {
             CredentialSource::Given(credentials) => return Ok(credentials.clone()),
             CredentialSource::File(path) => path.clone(),
@@ -165,7 +143,7 @@ impl Current {
         let under_way = self.reading.take().filter(|reading| !reading.is_finished());
         let mut reading =
             under_way.unwrap_or_else(|| tokio::task::spawn_blocking(move || Credentials::from_file(&path)));
-        let fail = |why: &str| Err(Error::Credentials(format!("the credentials file {shown}: {why}")));
+        let fail = |why: &str| Err(BadCredentials(format!("the credentials file {shown}: {why}")));
         let read = match tokio::time::timeout(LONGEST_READ, &mut reading).await {
             Ok(read) => read.unwrap_or_else(|_| fail("it could not be read")),
             Err(_) => {
@@ -189,7 +167,7 @@ impl Current {
     }
 
     /// Whether the file has others than those that were read last.
-    pub(super) async fn have_changed(&mut self) -> bool {
+    pub(crate) async fn have_changed(&mut self) -> bool {
         if matches!(self.source, CredentialSource::Given(_)) {
             return false;
         }
