@@ -48,6 +48,8 @@ impl fmt::Display for Environment {
 
 /// What clients' secrets begin with.
 const CLIENT_PREFIX: &str = "mtg_cs";
+/// What the private keys of Digest pairs begin with.
+const DIGEST_PREFIX: &str = "mtg_dk";
 const RANDOM_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
 const SHOWN_RANDOM: usize = 4;
@@ -89,6 +91,14 @@ impl ClientSecret {
         Self::generate_behind(prefix.as_str(), environment, entropy)
     }
 
+    /// A new private key of a Digest pair.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn generate_digest(environment: Environment, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
+        Self::generate_behind(DIGEST_PREFIX, environment, entropy)
+    }
+
     fn generate_behind(prefix: &str, environment: Environment, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
         let mut text = Zeroizing::new(String::with_capacity(prefix.len() + 64));
         text.push_str(prefix);
@@ -116,7 +126,8 @@ impl ClientSecret {
     /// Enough of it to tell it from others: the fixed part and four characters.
     #[must_use]
     pub fn masked_prefix(&self) -> String {
-        let fixed = fixed_part(&self.0).or_else(|| key_fixed_part(&self.0)).map_or(0, str::len);
+        let digest = || ["mtg_dk_live_", "mtg_dk_test_"].into_iter().find(|fixed| self.0.starts_with(fixed));
+        let fixed = fixed_part(&self.0).or_else(digest).or_else(|| key_fixed_part(&self.0)).map_or(0, str::len);
         let mut masked: String = self.0.chars().take(fixed + if fixed > 0 { SHOWN_RANDOM } else { 0 }).collect();
         masked.push('…');
         masked
@@ -162,19 +173,23 @@ fn key_fixed_part(text: &str) -> Option<&str> {
 }
 
 /// What API keys begin with, so that people and scanners know them: 2 to 32 of the characters a-z 0-9 _, and not what
-/// clients' secrets begin with, so that the two are never taken for each other.
+/// clients' secrets or Digest keys begin with, so that no two are ever taken for each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyPrefix(String);
 
 /// It is no prefix of API keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a prefix of API keys has 2 to 32 of the characters a-z 0-9 _, and is not mtg_cs, which clients' secrets have")]
+#[error(
+    "a prefix of API keys has 2 to 32 of the characters a-z 0-9 _, and is neither mtg_cs, which clients' secrets have, nor \
+     mtg_dk, which Digest keys have"
+)]
 pub struct BadKeyPrefix;
 
 impl KeyPrefix {
     fn is_one(text: &str) -> bool {
         text != CLIENT_PREFIX
+            && text != DIGEST_PREFIX
             && (2..=32).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     }
@@ -295,7 +310,7 @@ mod tests {
             assert_eq!(shown.chars().count(), prefix.as_str().len() + "_live_".len() + 4 + 1, "{shown}");
             assert!(shown.starts_with(prefix.as_str()));
         }
-        for bad in ["", "a", "Mtg", "mtg-sk", "mtg_cs", &"a".repeat(33)] {
+        for bad in ["", "a", "Mtg", "mtg-sk", "mtg_cs", "mtg_dk", &"a".repeat(33)] {
             assert_eq!(KeyPrefix::try_from((*bad).to_owned()), Err(BadKeyPrefix), "{bad}");
         }
         let secret = ClientSecret::generate(Environment::Live, &SeededEntropy::new(7)).unwrap();

@@ -7,6 +7,7 @@ mod apis;
 mod audit;
 mod bulk;
 mod clients;
+mod digest_keys;
 mod directory;
 mod explain;
 mod given;
@@ -30,6 +31,7 @@ pub use audit::{
 };
 pub use bulk::{BulkClients, BulkItem, BulkResult, BulkResults, BulkStatus, ItemError};
 pub use clients::{Client, ClientPatch, ClientStatus, EffectiveScope, NewClient};
+pub use digest_keys::{DigestKey, NewDigestKey};
 pub use directory::{
     Level, NewOrganization, NewProject, NewRole, Organization, OrganizationPatch, Project, ProjectPatch, Role,
     RolePatch, SecretPolicy, SecretPolicyPatch,

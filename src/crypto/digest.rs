@@ -1,4 +1,4 @@
-//! SHA-256 and HMAC-SHA-256.
+//! SHA-256, SHA-512/256 and HMAC-SHA-256.
 
 /// A SHA-256 digest.
 pub type Sha256 = [u8; 32];
@@ -12,15 +12,36 @@ pub fn sha256(bytes: &[u8]) -> Sha256 {
 /// SHA-256 of the concatenation of `parts`.
 #[must_use]
 pub fn sha256_parts(parts: &[&[u8]]) -> Sha256 {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    for part in parts {
-        context.update(part);
+    HashAlgorithm::Sha256.hash(parts)
+}
+
+/// A hash of 256 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashAlgorithm {
+    /// SHA-256.
+    Sha256,
+    /// SHA-512/256: SHA-512 with an initial value of its own, cut to 256 bits (FIPS 180-4).
+    Sha512_256,
+}
+
+impl HashAlgorithm {
+    /// The hash of the concatenation of `parts`.
+    #[must_use]
+    pub fn hash(self, parts: &[&[u8]]) -> [u8; 32] {
+        let algorithm = match self {
+            Self::Sha256 => &ring::digest::SHA256,
+            Self::Sha512_256 => &ring::digest::SHA512_256,
+        };
+        let mut context = ring::digest::Context::new(algorithm);
+        for part in parts {
+            context.update(part);
+        }
+        let mut out = [0; 32];
+        for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
+            *to = *from;
+        }
+        out
     }
-    let mut out = [0; 32];
-    for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
-        *to = *from;
-    }
-    out
 }
 
 /// A key for HMAC (RFC 2104).

@@ -13,7 +13,7 @@ mod signing_key;
 mod slow_hash;
 mod verifying_key;
 
-pub use digest::{HmacKey, HmacTag, Sha256, sha256, sha256_parts};
+pub use digest::{HashAlgorithm, HmacKey, HmacTag, Sha256, sha256, sha256_parts};
 #[cfg(feature = "server")]
 pub use sealed::{NotSealed, SealingKey};
 pub use signing_key::{KeyError, SigningKey, SigningKeyKind};

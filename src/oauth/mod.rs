@@ -4,6 +4,7 @@
 
 pub mod basic;
 pub mod challenge;
+pub mod digest;
 pub mod feed;
 pub mod form;
 pub mod introspection;

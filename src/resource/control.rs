@@ -140,7 +140,11 @@ impl RefusalObserver for LogRefusals {
         let (reason, client_id) = (refused.reason(), refused.client_id.as_deref());
         match reason {
             // Anybody can be refused so, as often as they like.
-            Reason::NoCredentials | Reason::MalformedRequest | Reason::TokenInvalid => {
+            Reason::NoCredentials
+            | Reason::MalformedRequest
+            | Reason::TokenInvalid
+            | Reason::DigestInvalid
+            | Reason::DigestStale => {
                 tracing::debug!(%request_id, reason = reason.as_str(), "refused");
             }
             _ => tracing::info!(%request_id, reason = reason.as_str(), client_id, "refused"),

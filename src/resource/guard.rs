@@ -4,19 +4,18 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Response, Uri};
 
 use crate::id::RequestId;
-use crate::oauth::form;
 use crate::oauth::metadata::endpoint;
 use crate::scope::{BadScope, Scope, ScopeSet};
 use crate::source_ip::{Allowlist, Peer, SourceAddress, SourcePolicy};
 
 use super::control::{Control, LogRefusals, RefusalObserver, Refused, ShadowCounts};
+use super::presented::{Found, put_before};
 use super::refusal::Refusal;
-use super::source::ApiKeySource;
+use super::source::{ApiKeySource, Asked, DigestSource};
 use super::token::AccessToken;
 use super::verifier::Verifier;
 
@@ -81,7 +80,8 @@ pub struct Guard {
     pub(super) allowlist: Allowlist,
     shadow: Vec<Control>,
     shadowed: Arc<ShadowCounts>,
-    api_keys: Option<Arc<dyn ApiKeySource>>,
+    pub(super) api_keys: Option<Arc<dyn ApiKeySource>>,
+    pub(super) digest: Option<Arc<dyn DigestSource>>,
     peer_of: PeerOf,
     pub(super) observer: Arc<dyn RefusalObserver>,
     pub(super) resource_metadata: Option<Arc<str>>,
@@ -121,6 +121,7 @@ impl Guard {
             shadow: Vec::new(),
             shadowed: Arc::default(),
             api_keys: None,
+            digest: None,
             peer_of: Arc::new(known_peer),
             observer: Arc::new(LogRefusals),
             resource_metadata: None,
@@ -173,6 +174,14 @@ impl Guard {
     #[must_use]
     pub fn api_keys(mut self, keys: Arc<dyn ApiKeySource>) -> Self {
         self.api_keys = Some(keys);
+        self
+    }
+
+    /// Takes HTTP Digest (RFC 7616), too, says so in challenges, and asks this what its credentials stand for; none are
+    /// taken unless set.
+    #[must_use]
+    pub fn digest(mut self, digest: Arc<dyn DigestSource>) -> Self {
+        self.digest = Some(digest);
         self
     }
 
@@ -232,8 +241,8 @@ impl Guard {
     }
 
     /// Decides on a request with a JWT. What is wrong with the request comes first, then the token, then where it came
-    /// from, then what it may do: so each refusal means that all before it was good. An API key is no token here: that
-    /// takes [`Guard::decide_on_any`].
+    /// from, then what it may do: so each refusal means that all before it was good. Neither an API key nor Digest
+    /// credentials are a token here: that takes [`Guard::decide_on_any`].
     ///
     /// # Errors
     /// The [`Refused`].
@@ -243,12 +252,13 @@ impl Guard {
         headers: &HeaderMap,
         peer: Option<IpAddr>,
     ) -> Result<(AccessToken, Option<SourceAddress>), Refused> {
-        let (bearer, source) = self.presented(uri, headers, peer)?;
+        let (bearer, source) = self.bearer(uri, headers, peer)?;
         let token = self.verifier.recognize(bearer).map_err(|error| refused(Refusal::Token(error), source))?;
         self.decide_on(token, source).map(|token| (token, source))
     }
 
-    /// Decides on a request with a JWT, or with an API key where the guard takes those.
+    /// Decides on a request with a JWT, or with an API key or Digest credentials where the guard takes those. `asked` is
+    /// what the latter have to be made for; where nobody can say it, they are refused.
     ///
     /// # Errors
     /// The [`Refused`].
@@ -257,35 +267,15 @@ impl Guard {
         uri: &Uri,
         headers: &HeaderMap,
         peer: Option<IpAddr>,
+        asked: Option<Asked>,
     ) -> Result<(AccessToken, Option<SourceAddress>), Refused> {
-        let (bearer, source) = self.presented(uri, headers, peer)?;
-        let found = match self.keys_for(bearer) {
-            Some(keys) => keys.introspect(bearer, source.map(|source| source.ip)).await,
-            None => self.verifier.recognize(bearer).map_err(Refusal::Token),
+        let (credential, source) = self.credential(uri, headers, peer)?;
+        let found = match self.ask(credential, || asked, source) {
+            Found::Asked(answer) => answer.await,
+            Found::Jwt(token) => self.verifier.recognize(token).map_err(Refusal::Token),
         };
         let token = found.map_err(|refusal| refused(refusal, source))?;
         self.decide_on(token, source).map(|token| (token, source))
-    }
-
-    /// The text of the one bearer credential, and where the request came from.
-    ///
-    /// # Errors
-    /// The [`Refused`], where there is none, or something about the request cannot be read.
-    pub fn presented<'h>(
-        &self,
-        uri: &Uri,
-        headers: &'h HeaderMap,
-        peer: Option<IpAddr>,
-    ) -> Result<(&'h str, Option<SourceAddress>), Refused> {
-        let source = peer.map(|peer| self.sources.decide(peer, headers)).transpose();
-        let bearer = bearer_token(uri, headers)
-            .map_err(|refusal| Refused { source: source.unwrap_or_default(), ..Refused::of(refusal) })?;
-        Ok((bearer, source.map_err(|bad| Refused::of(bad.into()))?))
-    }
-
-    /// Who knows what this bearer credential stands for, where it is an API key and the guard takes those.
-    pub(super) fn keys_for(&self, bearer: &str) -> Option<&Arc<dyn ApiKeySource>> {
-        self.api_keys.as_ref().filter(|keys| keys.is_key(bearer))
     }
 
     /// Decides on what was found for the credential of a request: whom it is for and until when, whether it was revoked,
@@ -330,7 +320,11 @@ impl Guard {
     #[must_use]
     pub fn answer<B: From<String>>(&self, refused: Refused, request_id: RequestId) -> Response<B> {
         self.observer.request_refused(&request_id, &refused);
-        refused.refusal.into_response(request_id, self.resource_metadata.as_deref(), &self.errors_base)
+        let challenges = self.digest_challenges(&refused.refusal);
+        let metadata = self.resource_metadata.as_deref();
+        let mut response = refused.refusal.into_response(request_id, metadata, &self.errors_base);
+        put_before(response.headers_mut(), challenges);
+        response
     }
 
     /// Both lists have to admit the address: the token's own, and the route's.
@@ -358,27 +352,4 @@ impl Guard {
 /// A request from there that is refused, of nobody who is known.
 pub(super) fn refused(refusal: Refusal, source: Option<SourceAddress>) -> Refused {
     Refused { source, ..Refused::of(refusal) }
-}
-
-/// The token of the one `Authorization: Bearer` header (RFC 6750 §2.1).
-fn bearer_token<'h>(uri: &Uri, headers: &'h HeaderMap) -> Result<&'h str, Refusal> {
-    let malformed = |detail: &str| Refusal::Malformed(detail.to_owned());
-    if uri.query().is_some_and(|query| form::names_any(query.as_bytes(), &["access_token"])) {
-        return Err(malformed("a token goes into the Authorization header, never into the query, where logs keep it"));
-    }
-    let mut lines = headers.get_all(AUTHORIZATION).iter();
-    let line = lines.next().ok_or(Refusal::NoCredentials)?;
-    if lines.next().is_some() {
-        return Err(malformed("there are two Authorization headers; send one"));
-    }
-    let shape = "the Authorization header has to be: Bearer, a space, and one token";
-    let (scheme, token) = line.to_str().ok().and_then(|line| line.split_once(' ')).ok_or_else(|| malformed(shape))?;
-    let token = token.trim_start_matches(' ');
-    if scheme.eq_ignore_ascii_case("bearer") && is_b64token(token) { Ok(token) } else { Err(malformed(shape)) }
-}
-
-/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
-fn is_b64token(text: &str) -> bool {
-    let body = text.trim_end_matches('=');
-    !body.is_empty() && body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
 }

@@ -11,7 +11,6 @@ use http::{Extensions, Request, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
-use zeroize::Zeroizing;
 
 use crate::crypto::entropy::SystemEntropy;
 use crate::id::RequestId;
@@ -19,8 +18,9 @@ use crate::source_ip::SourceAddress;
 
 use super::control::Refused;
 use super::guard::{Guard, refused};
+use super::presented::Found;
 use super::refusal::Refusal;
-use super::source::{ApiKeyAnswer, ApiKeySource};
+use super::source::{ApiKeyAnswer, Asked, RequestTarget};
 use super::token::AccessToken;
 
 /// A layer that lets through what its [`Guard`] lets through, and answers the rest with the refusal.
@@ -90,19 +90,22 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let guard = &self.shared.guard;
         let peer = guard.peer(request.extensions());
-        let presented = guard.presented(request.uri(), request.headers(), peer);
-        let decided = presented.and_then(|(bearer, source)| match guard.keys_for(bearer) {
-            Some(keys) => Ok(Found::Key { answer: asked(Arc::clone(keys), bearer.to_owned(), source), source }),
-            None => {
-                let token = guard.verifier.recognize(bearer).map_err(|error| refused(Refusal::Token(error), source))?;
-                guard.decide_on(token, source).map(|token| Found::Token(token, source))
+        let presented = guard.credential(request.uri(), request.headers(), peer);
+        let decided = presented.and_then(|(credential, source)| {
+            match guard.ask(credential, || Some(asked_for(&request)), source) {
+                Found::Asked(answer) => Ok(Decided::Later { answer, source }),
+                Found::Jwt(token) => {
+                    let token =
+                        guard.verifier.recognize(token).map_err(|error| refused(Refusal::Token(error), source))?;
+                    guard.decide_on(token, source).map(|token| Decided::Now(token, source))
+                }
             }
         });
         let kind = match decided {
-            Ok(Found::Token(token, source)) => {
+            Ok(Decided::Now(token, source)) => {
                 Kind::Through { future: self.inner.call(let_through(request, token, source)) }
             }
-            Ok(Found::Key { answer, source }) => {
+            Ok(Decided::Later { answer, source }) => {
                 // The service that said it was ready is the one to call; the clone has not been asked.
                 let clone = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, clone);
@@ -118,16 +121,17 @@ where
     }
 }
 
-/// What a request brought: a token that lets it through, or a key that is asked about.
-enum Found {
-    Token(AccessToken, Option<SourceAddress>),
-    Key { answer: ApiKeyAnswer<'static>, source: Option<SourceAddress> },
+/// What a request brought: a token that lets it through, or what somebody is asked about.
+enum Decided {
+    Now(AccessToken, Option<SourceAddress>),
+    Later { answer: ApiKeyAnswer<'static>, source: Option<SourceAddress> },
 }
 
-/// What the key stands for. The answer holds all that it needs.
-fn asked(keys: Arc<dyn ApiKeySource>, key: String, source: Option<SourceAddress>) -> ApiKeyAnswer<'static> {
-    let key = Zeroizing::new(key);
-    Box::pin(async move { keys.introspect(&key, source.map(|source| source.ip)).await })
+/// What the client of a request wrote into its first line.
+fn asked_for<B>(request: &Request<B>) -> Asked {
+    let uri = request.extensions().get::<RequestTarget>().map_or(request.uri(), |target| &target.0);
+    let target = uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    Asked { method: request.method().clone(), target }
 }
 
 fn let_through<B>(mut request: Request<B>, token: AccessToken, source: Option<SourceAddress>) -> Request<B> {
@@ -138,7 +142,7 @@ fn let_through<B>(mut request: Request<B>, token: AccessToken, source: Option<So
     request
 }
 
-/// A request whose key is asked about, and the service that waits for it.
+/// A request whose credential is asked about, and the service that waits for it.
 struct Held<S, B> {
     inner: S,
     shared: Arc<Shared>,

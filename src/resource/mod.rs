@@ -32,6 +32,7 @@ mod introspected;
 mod issuer;
 mod layer;
 mod limits;
+mod presented;
 mod refusal;
 mod revoked;
 mod source;
@@ -48,9 +49,12 @@ pub use introspected::{IntrospectedKeys, IntrospectedKeysBuilder, NoIntrospectio
 pub use issuer::{DiscoverError, Health, KeysHealth, RevocationsHealth, StaleRevocations};
 pub use layer::{GuardFuture, GuardLayer, GuardService};
 pub use limits::{LimitedFuture, LimitedService, RequestLimits};
-pub use refusal::Refusal;
+pub use refusal::{DigestFailure, Refusal};
 pub use revoked::{KEPT_LONGER, RevokedSet};
-pub use source::{ApiKeyAnswer, ApiKeySource, KeySource, NoRevocations, RevocationSource, StaticKeys};
+pub use source::{
+    ApiKeyAnswer, ApiKeySource, Asked, DigestSource, KeySource, NoRevocations, RequestTarget, RevocationSource,
+    StaticKeys,
+};
 pub use token::AccessToken;
 #[cfg(feature = "axum")]
 pub use token::NotGuarded;

@@ -14,6 +14,15 @@ use crate::source_ip::{BadForwardingHeader, SourceAddress};
 
 use super::verifier::TokenError;
 
+/// What is wrong with Digest credentials. Nothing tells an unknown user from a wrong password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestFailure {
+    /// They are nobody's who may authenticate with them.
+    Invalid,
+    /// They are right, but answer a nonce that is not in use, or answer it a second time.
+    Stale,
+}
+
 /// Why a request is not let through.
 #[derive(Clone, Debug)]
 pub enum Refusal {
@@ -23,6 +32,8 @@ pub enum Refusal {
     Malformed(String),
     /// A token that is not good.
     Token(TokenError),
+    /// Digest credentials that are not good.
+    Digest(DigestFailure),
     /// A token without a scope that is needed.
     InsufficientScope {
         /// What is needed.
@@ -80,6 +91,8 @@ impl Refusal {
             Self::Token(TokenError::Expired(_) | TokenError::KeyEnded(_)) => Reason::TokenExpired,
             Self::Token(TokenError::Revoked | TokenError::KeyRevoked) => Reason::TokenRevoked,
             Self::Token(TokenError::Undecidable(_)) => Reason::Unavailable,
+            Self::Digest(DigestFailure::Invalid) => Reason::DigestInvalid,
+            Self::Digest(DigestFailure::Stale) => Reason::DigestStale,
             Self::WrongEnvironment { .. } => Reason::WrongEnvironment,
             Self::NoRule { .. } => Reason::NoRuleMatches,
             Self::InsufficientScope { .. } => Reason::InsufficientScope,
@@ -107,6 +120,12 @@ impl Refusal {
             Self::NoCredentials => "send an access token: Authorization: Bearer TOKEN".to_owned(),
             Self::Malformed(detail) => detail.clone(),
             Self::Token(error) => error.to_string(),
+            Self::Digest(DigestFailure::Invalid) => {
+                "the Digest credentials are wrong, or of nobody who may authenticate with them".to_owned()
+            }
+            Self::Digest(DigestFailure::Stale) => {
+                "the nonce has ended, or was used before; answer the one of this challenge".to_owned()
+            }
             Self::InsufficientScope { needed, any, held } => {
                 let of = if *any { "one of the scopes" } else { "the scope" };
                 if held.is_empty() {
@@ -127,7 +146,8 @@ impl Refusal {
         }
     }
 
-    /// The `WWW-Authenticate` that goes with it (RFC 6750 §3).
+    /// The `WWW-Authenticate` that goes with it (RFC 6750 §3). Those of Digest have nonces in them, which the guard has
+    /// made.
     fn challenge(&self, resource_metadata: Option<&str>) -> Option<String> {
         match self {
             Self::NoCredentials => Some(challenge::bearer_without_credentials(resource_metadata)),
@@ -137,6 +157,7 @@ impl Refusal {
             Self::Token(error) => Some(challenge::bearer_invalid_token(&error.to_string())),
             Self::InsufficientScope { needed, .. } => Some(challenge::bearer_insufficient_scope(needed)),
             Self::IpNotAllowed { .. }
+            | Self::Digest(_)
             | Self::WrongEnvironment { .. }
             | Self::NoRule { .. }
             | Self::RateLimited(_)
@@ -172,7 +193,12 @@ impl Refusal {
             Self::RateLimited(exceeded) => problem = problem.with_exceeded(exceeded),
             Self::QuotaExceeded(exceeded) => problem = problem.with_quota(exceeded),
             Self::InsufficientBalance(short) => problem = problem.with_balance(short),
-            Self::NoCredentials | Self::Malformed(_) | Self::Token(_) | Self::NoRule { .. } | Self::Unknowable => {}
+            Self::NoCredentials
+            | Self::Malformed(_)
+            | Self::Token(_)
+            | Self::Digest(_)
+            | Self::NoRule { .. }
+            | Self::Unknowable => {}
         }
         let mut response = Response::new(B::from(problem.to_json()));
         *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::FORBIDDEN);
@@ -204,7 +230,7 @@ mod tests {
         Allowance, Class, Exceeded, InsufficientBalance, Moment, Period, QuotaExceeded, Rate, Shadow, Whose,
     };
 
-    use super::{Refusal, RequestId, TokenError};
+    use super::{DigestFailure, Refusal, RequestId, TokenError};
     use crate::clock::UnixTime;
     use crate::crypto::entropy::SystemEntropy;
     use crate::scope::ScopeSet;
@@ -232,6 +258,8 @@ mod tests {
             Refusal::Token(TokenError::KeyEnded(UnixTime::from_seconds(0))),
             Refusal::Token(TokenError::KeyRevoked),
             Refusal::Token(TokenError::Undecidable("its keys")),
+            Refusal::Digest(DigestFailure::Invalid),
+            Refusal::Digest(DigestFailure::Stale),
             Refusal::InsufficientScope { needed: scopes("a b"), any: false, held: scopes("c") },
             Refusal::InsufficientScope { needed: scopes("a b"), any: true, held: scopes("") },
             Refusal::WrongEnvironment { needed: "live".to_owned(), found: Some("test".to_owned()) },
@@ -264,6 +292,7 @@ mod tests {
                     | TokenError::KeyRevoked
                     | TokenError::Undecidable(_),
                 )
+                | Refusal::Digest(DigestFailure::Invalid | DigestFailure::Stale)
                 | Refusal::InsufficientScope { .. }
                 | Refusal::WrongEnvironment { .. }
                 | Refusal::NoRule { .. }

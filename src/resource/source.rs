@@ -1,8 +1,10 @@
-//! Where keys, revocations and API keys come from.
+//! Where keys, revocations, API keys and Digest credentials come from.
 
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+
+use http::{Method, Uri};
 
 use crate::clock::UnixTime;
 use crate::jose::KeySet;
@@ -38,7 +40,7 @@ pub trait RevocationSource: std::fmt::Debug + Send + Sync {
     }
 }
 
-/// What becomes of an API key: what it stands for, or why the request is refused.
+/// What becomes of an API key or of Digest credentials: what they stand for, or why the request is refused.
 pub type ApiKeyAnswer<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Refusal>> + Send + 'a>>;
 
 /// Who knows what API keys stand for: static bearer credentials, which say nothing of themselves. May wait, so that only
@@ -50,6 +52,30 @@ pub trait ApiKeySource: std::fmt::Debug + Send + Sync {
     /// What `key` stands for now: a token with the claims that one issued for it would have. The guard weighs it like any
     /// other. `source` is where the request came from, where that is known.
     fn introspect<'a>(&'a self, key: &'a str, source: Option<IpAddr>) -> ApiKeyAnswer<'a>;
+}
+
+/// What a request asks for, as its client wrote it: what Digest credentials are made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The method.
+    pub method: Method,
+    /// The request target: path and query, byte for byte.
+    pub target: String,
+}
+
+/// In a request's extensions, what it asked for before a router took parts of the path off.
+#[derive(Clone, Debug)]
+pub struct RequestTarget(pub Uri);
+
+/// Who knows what HTTP Digest credentials stand for (RFC 7616), and whose challenges they answer.
+pub trait DigestSource: std::fmt::Debug + Send + Sync {
+    /// Fresh challenges, each the value of a `WWW-Authenticate`, the preferred one first. `stale` says that the credentials
+    /// were right, and the nonce was not in use.
+    fn challenges(&self, stale: bool) -> Vec<String>;
+
+    /// What the credentials in `parameters`, which stand behind `Digest`, stand for now: a token with the claims that one
+    /// issued for them would have. The guard weighs it like any other.
+    fn resolve<'a>(&'a self, parameters: &'a str, asked: &'a Asked, source: Option<IpAddr>) -> ApiKeyAnswer<'a>;
 }
 
 /// Keys that do not change.

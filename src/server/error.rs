@@ -283,6 +283,7 @@ impl From<KeyRingError> for Error {
             }
             KeyRingError::NoNext => Self::Conflict(error.to_string()),
             KeyRingError::File(error) => Self::Unavailable(error.to_string()),
+            KeyRingError::Seal(error) => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -149,6 +149,7 @@ impl Server {
                 failed_auth: config.limits.on_failures(),
             },
             key_prefix: config.api_keys.prefix.clone(),
+            api_digest: config.api.digest,
         };
         let randomness = Arc::clone(&entropy);
         let service = Arc::new(Service::load(settings, clock, entropy, store, Arc::new(keys)).await?);

@@ -208,6 +208,7 @@ impl Builder {
             review: ReviewSettings::default(),
             limits: LimitSettings::default(),
             key_prefix: self.config.api_keys.prefix.clone(),
+            api_digest: self.config.api.digest,
         };
         let (time, entropy) = (Arc::clone(&clock) as _, Arc::new(SystemEntropy::new()) as _);
         let service = Arc::new(Service::load(settings, time, entropy, store, keys).await.unwrap());

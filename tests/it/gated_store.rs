@@ -114,6 +114,8 @@ gated! { ClientStore:
     add_clients(clients: Vec<(Client, Change)>) -> Vec<Added>;
     add_key(key: Client, most: u64, change: Change) -> Added;
     key_holder(hash: &str) -> Option<ClientId>;
+    digest_holder(username: &str) -> Option<ClientId>;
+    has_digest_keys() -> bool;
     delete_client(id: &ClientId, expected: u64, revoked: Vec<Revocation>, change: Change) -> Vec<Api>;
 }
 

@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("problem", &["id", "limit", "reason"]),
     ("backoff", &["crypto"]),
     ("files", &["crypto", "id"]),
-    ("oauth", &["clock", "id", "reason", "scope", "secret", "source_ip"]),
+    ("oauth", &["clock", "crypto", "id", "reason", "scope", "secret", "source_ip"]),
     ("api", &["clock", "id", "scope", "secret"]),
     ("jose", &["clock", "crypto", "scope", "source_ip"]),
     ("fetch", &["oauth"]),

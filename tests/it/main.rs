@@ -22,6 +22,7 @@ mod body;
 mod client_changes;
 mod concurrency;
 mod coverage;
+mod digest;
 mod explain;
 mod feed;
 mod feed_places;

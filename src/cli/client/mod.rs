@@ -1,7 +1,8 @@
-//! `mintage client create|import|export|list|show|usage|quotas|balance|review|update|rotate|withdraw|revoke|enable|
-//! disable|delete`
+//! `mintage client create|import|export|list|show|usage|quotas|balance|review|update|rotate|withdraw|digest-key|revoke|
+//! enable|disable|delete`
 
 pub(super) mod create;
+mod digest_key;
 mod import;
 mod in_use;
 mod list;
@@ -77,6 +78,9 @@ pub(super) enum Command {
         #[arg(long)]
         cut_tokens: bool,
     },
+    /// Key pairs for HTTP Digest, for programs that know nothing else
+    #[command(subcommand)]
+    DigestKey(digest_key::Command),
     /// Disable a client and cut off every token it holds; they stay dead if it is enabled again
     Revoke {
         /// Its client_id
@@ -134,6 +138,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<ExitCode, F
                 output::line(&format!("\n{}", lines.join("\n")))?;
             }
         }
+        Command::DigestKey(command) => return digest_key::run(global, &admin, command).await,
         Command::Review(review) => return review::run(global, &admin, &review).await,
         Command::Quotas { id } => quotas::show(global, &admin, &format!("{}/quotas", path(&id))).await?,
         Command::Balance { id, change } => {

@@ -30,6 +30,9 @@ pub struct Guard {
     /// Controls that decide, log and count, but let through.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadow: Vec<Control>,
+    /// Whether HTTP Digest is taken as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub digest: bool,
     /// What a request costs, in units of quotas and balances: 1 where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<u32>,

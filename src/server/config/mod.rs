@@ -41,6 +41,8 @@ pub struct Config {
     pub token: Token,
     /// API keys.
     pub api_keys: ApiKeys,
+    /// Routes of our own.
+    pub api: Api,
     /// Source addresses.
     pub network: Network,
     /// Local administration.
@@ -69,6 +71,7 @@ impl Default for Config {
             keys: Keys::default(),
             token: Token::default(),
             api_keys: ApiKeys::default(),
+            api: Api::default(),
             network: Network::default(),
             admin: Admin::default(),
             audit: Audit::default(),
@@ -166,6 +169,14 @@ impl Default for Token {
 pub struct ApiKeys {
     /// What new ones begin with; those that are there stay as they are.
     pub prefix: KeyPrefix,
+}
+
+/// `api.*`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Api {
+    /// Whether the routes under `/api/v1/` take HTTP Digest as well.
+    pub digest: bool,
 }
 
 /// `network.*`

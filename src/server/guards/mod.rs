@@ -27,6 +27,8 @@ const EMPTY_AUDIENCE: &str = "audience: it is empty; leave it out, or name an AP
 #[derive(Debug)]
 pub struct ConfiguredGuard {
     request: RequestFrom,
+    /// Whether HTTP Digest is taken as well.
+    pub digest: bool,
     routes: matchit::Router<Vec<Rule>>,
     /// What a request that no rule covers is measured by first.
     uncovered: Policy,
@@ -90,6 +92,8 @@ pub struct GuardedRequest {
     pub method: Method,
     /// The path, decoded.
     pub path: String,
+    /// Path and query as they came, byte for byte.
+    pub target: String,
 }
 
 impl Guards {
@@ -169,21 +173,21 @@ impl ConfiguredGuard {
             let bad = |error| format!("rule[{index}].path: {path:?} will not do: {error}");
             routes.insert(path, rules).map_err(bad)?;
         }
-        Ok(Self { request: configured.request, routes, uncovered })
+        Ok(Self { request: configured.request, digest: configured.digest, routes, uncovered })
     }
 
-    /// What was asked of the guarded service, from the one place where this guard looks. `path` is what the request
-    /// itself has behind the guard's name.
+    /// What was asked of the guarded service, from the one place where this guard looks. `target` is what the request
+    /// itself has behind the guard's name, with the query.
     ///
     /// # Errors
     /// What cannot be read.
-    pub fn request(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<GuardedRequest, String> {
-        let (method, path) = match self.request {
-            RequestFrom::Envoy => (method.clone(), path::read(path)?),
+    pub fn request(&self, method: &Method, target: &str, headers: &HeaderMap) -> Result<GuardedRequest, String> {
+        let (method, target) = match self.request {
+            RequestFrom::Envoy => (method.clone(), target),
             RequestFrom::XForwarded => from_headers(headers, "x-forwarded-method", "x-forwarded-uri")?,
             RequestFrom::XOriginal => from_headers(headers, "x-original-method", "x-original-uri")?,
         };
-        Ok(GuardedRequest { method, path })
+        Ok(GuardedRequest { method, path: path::read(target)?, target: target.to_owned() })
     }
 
     /// What the request needs, if a rule covers it.
@@ -225,7 +229,7 @@ fn overlap(one: &Rule, other: &Rule) -> bool {
         || one.methods.iter().any(|method| other.methods.contains(method))
 }
 
-fn from_headers(headers: &HeaderMap, method_name: &str, path_name: &str) -> Result<(Method, String), String> {
+fn from_headers<'h>(headers: &'h HeaderMap, method_name: &str, path_name: &str) -> Result<(Method, &'h str), String> {
     let one = |name: &str| {
         let mut lines = headers.get_all(name).iter();
         match (lines.next().and_then(|line| line.to_str().ok()), lines.next()) {
@@ -234,5 +238,5 @@ fn from_headers(headers: &HeaderMap, method_name: &str, path_name: &str) -> Resu
         }
     };
     let named = method(one(method_name)?).ok_or_else(|| format!("{method_name} is no method"))?;
-    Ok((named, path::read(one(path_name)?)?))
+    Ok((named, one(path_name)?))
 }

@@ -37,7 +37,7 @@ pub(super) fn guarded(app: &App, route: MethodRouter<App>, scope: Option<&str>) 
         Some(Err(_)) => RequireScopes::Any(ScopeSet::default()),
     };
     let limited = route.route_layer(from_fn_with_state(app.clone(), within_limits));
-    limited.route_layer(app.guard.clone().scopes(scopes).layer())
+    limited.route_layer(app.api_guard.clone().scopes(scopes).layer())
 }
 
 /// Lets through what the guard has let through, as far as its credential's limits go, and says how these stand.
@@ -48,7 +48,7 @@ async fn within_limits(State(app): State<App>, request: Request, next: Next) -> 
     let source = request.extensions().get::<SourceAddress>().copied();
     let refused = |refusal| {
         let refused = Refused { refusal, source, client_id: Some(token.client_id().to_owned()) };
-        app.guard.answer(refused, app.service.request_id())
+        app.api_guard.answer(refused, app.service.request_id())
     };
     let admitted = match app.service.admit(&token, Class::of(request.method())).await {
         Ok(admitted) => admitted,

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use crate::limit::Class;
 use crate::limit::headers::insert_standing;
 use crate::oauth::form;
-use crate::resource::{AccessToken, Guard, Refusal, Refused};
+use crate::resource::{AccessToken, Asked, Guard, Refusal, Refused};
 use crate::scope::ScopeSet;
 use crate::server::error::Error;
 use crate::server::guards::Policy;
@@ -37,14 +37,15 @@ const GUARDS: &str = "/forward-auth/g/";
     responses((status = 200, description = "The request may pass; who it is stands in X-Auth-… headers"), OfAForwardedRequest),
 )]
 pub(super) async fn by_query(State(app): State<App>, request: Request) -> Response {
-    let asked = Asked::read(request.uri().query()).and_then(|asked| Ok((audiences(&app, &asked.policy)?, asked)));
+    let asked = Wanted::read(request.uri().query()).and_then(|asked| Ok((audiences(&app, &asked.policy)?, asked)));
     let (audiences, asked) = match asked {
         Ok(asked) => asked,
         // A mistake of whoever wrote the proxy's configuration: never folded, so that it is seen.
         Err(error) => return Fault::new(&app, error).into_response(),
     };
     let class = Class::of(request.method());
-    let answer = decide(&app, &asked.policy, audiences, request.headers(), peer(&request), class, Ok).await;
+    let question = Question { headers: request.headers(), peer: peer(&request), class, asked: None };
+    let answer = decide(&app, &asked.policy, audiences, question, Ok).await;
     if asked.for_nginx { folded(answer) } else { answer }
 }
 
@@ -62,8 +63,9 @@ pub(super) async fn by_query(State(app): State<App>, request: Request) -> Respon
 )]
 pub(super) async fn by_guard(State(app): State<App>, request: Request) -> Response {
     let fault = |error| Fault::new(&app, error).into_response();
-    let behind = request.uri().path().strip_prefix(GUARDS).unwrap_or_default();
-    let (name, path) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
+    let whole = request.uri().path_and_query().map_or("", |whole| whole.as_str());
+    let behind = whole.strip_prefix(GUARDS).unwrap_or_default();
+    let (name, target) = behind.split_at(behind.find(['/', '?']).unwrap_or(behind.len()));
     let Some(guard) = app.guards.get(name) else {
         return fault(Error::NotFound { what: "guard", name: name.chars().take(64).collect() });
     };
@@ -74,10 +76,11 @@ pub(super) async fn by_guard(State(app): State<App>, request: Request) -> Respon
             "a guard takes method and path from a trusted proxy alone, and {who} is not in network.trusted_proxies"
         )));
     }
-    let guarded = match guard.request(request.method(), path, request.headers()) {
+    let guarded = match guard.request(request.method(), target, request.headers()) {
         Ok(guarded) => guarded,
         Err(detail) => return fault(Error::Malformed(detail)),
     };
+    let asked = guard.digest.then(|| Asked { method: guarded.method.clone(), target: guarded.target.clone() });
     let (policy, covered) = match guard.policy(&guarded) {
         Some(policy) => (policy, true),
         None => (guard.uncovered(), false),
@@ -90,7 +93,8 @@ pub(super) async fn by_guard(State(app): State<App>, request: Request) -> Respon
         true => Ok(token),
         false => Err(Refusal::NoRule { method: guarded.method.to_string(), path: guarded.path.clone() }),
     };
-    decide(&app, policy, audiences, request.headers(), peer, Class::of(&guarded.method), rule).await
+    let question = Question { headers: request.headers(), peer, class: Class::of(&guarded.method), asked };
+    decide(&app, policy, audiences, question, rule).await
 }
 
 fn peer(request: &Request) -> Option<IpAddr> {
@@ -111,18 +115,30 @@ fn pointing_to_metadata(app: &App, guard: Guard, audiences: &[Arc<str>]) -> Guar
     }
 }
 
+/// What a proxy asks about.
+struct Question<'r> {
+    headers: &'r HeaderMap,
+    peer: Option<IpAddr>,
+    class: Class,
+    /// What Digest credentials have to be made for, where they are taken.
+    asked: Option<Asked>,
+}
+
 async fn decide(
     app: &App,
     policy: &Policy,
     audiences: Vec<Arc<str>>,
-    headers: &HeaderMap,
-    peer: Option<IpAddr>,
-    class: Class,
+    question: Question<'_>,
     rule: impl FnOnce(AccessToken) -> Result<AccessToken, Refusal>,
 ) -> Response {
-    let guard = policy.guard(&app.guard, &audiences);
+    let Question { headers, peer, class, asked } = question;
+    let mut guard = policy.guard(&app.guard, &audiences);
+    if asked.is_some() {
+        guard = guard.digest(Arc::clone(&app.service) as _);
+    }
     // The query is the proxy's, and has been read.
-    let decided = guard.decide_on_any(&Uri::from_static("/"), headers, peer).await.and_then(|(token, source)| {
+    let uri = Uri::from_static("/");
+    let decided = guard.decide_on_any(&uri, headers, peer, asked).await.and_then(|(token, source)| {
         let client_id = Some(token.client_id().to_owned());
         rule(token).map(|token| (token, source)).map_err(|refusal| Refused { refusal, source, client_id })
     });
@@ -206,12 +222,12 @@ fn folded(mut response: Response) -> Response {
 }
 
 /// What a query asks for.
-struct Asked {
+struct Wanted {
     policy: Policy,
     for_nginx: bool,
 }
 
-impl Asked {
+impl Wanted {
     fn read(query: Option<&str>) -> Result<Self, Error> {
         let malformed = |detail: String| Error::Malformed(detail);
         let pairs = form::decode_pairs(query.unwrap_or_default().as_bytes())

@@ -146,7 +146,7 @@ async fn noted(app: &App, receipt: &Receipt, response: Response) -> Result<Respo
 fn omit_secrets(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            let shown = ["client_secret", "api_key"].map(|name| members.remove(name).is_some());
+            let shown = ["client_secret", "api_key", "private_key"].map(|name| members.remove(name).is_some());
             if shown.contains(&true) {
                 members.insert("secret_omitted".to_owned(), Value::Bool(true));
             }

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
+use crate::resource::RequestTarget;
 use crate::source_ip::Peer;
 
 use super::admin_socket::{AdminSocket, PeerUser};
@@ -117,7 +118,9 @@ fn serve_connection<S, E>(
     let routes = routes.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         let mut request: Request = request.map(Body::new);
+        let target = RequestTarget(request.uri().clone());
         request.extensions_mut().insert(about_peer.clone());
+        request.extensions_mut().insert(target);
         routes.clone().oneshot(request)
     });
     let connection = http1::Builder::new()

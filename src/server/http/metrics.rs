@@ -31,7 +31,7 @@ pub(super) async fn show(State(app): State<App>, request: Request) -> Response {
     };
     let guard = app.guard.clone().scopes(RequireScopes::All([scope.clone()].into_iter().collect()));
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-    let refused = match guard.decide_on_any(request.uri(), request.headers(), peer).await {
+    let refused = match guard.decide_on_any(request.uri(), request.headers(), peer, None).await {
         Ok((token, _)) => match app.service.authority(&token, &scope).await {
             Ok(_) => return text(&app),
             Err(error) => return Fault::new(&app, error).into_response(),

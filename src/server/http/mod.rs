@@ -11,6 +11,7 @@ mod audit;
 mod bulk;
 mod client_form;
 mod clients;
+mod digest_keys;
 mod errors;
 mod explain;
 mod extract;
@@ -89,6 +90,8 @@ pub struct Shared {
     pub guards: Guards,
     /// What all guards have in common.
     pub guard: Guard,
+    /// What stands before the routes under `/api/v1/`.
+    pub api_guard: Guard,
     /// The URL of the protected resource's metadata.
     pub resource_metadata: Arc<str>,
     /// The requests with an `Idempotency-Key` that are being carried out.
@@ -108,6 +111,7 @@ impl App {
         metrics_allow: Allowlist,
     ) -> Self {
         let issuer = Arc::clone(&service.settings().issuer);
+        let api_digest = service.settings().api_digest;
         let resource_metadata: Arc<str> = url::Url::parse(&issuer)
             .map_or_else(
                 |_| endpoint(&issuer, PROTECTED_RESOURCE_PATH),
@@ -122,6 +126,10 @@ impl App {
             .sources(Arc::clone(&sources))
             .resource_metadata(Arc::clone(&resource_metadata))
             .errors_base(Arc::clone(&errors_base));
+        let api_guard = match api_digest {
+            true => guard.clone().digest(Arc::clone(&service) as _),
+            false => guard.clone(),
+        };
         Self(Arc::new(Shared {
             documents: Arc::new(well_known::Documents::new(&issuer, service.keys().algorithms())),
             resource_metadata,
@@ -130,6 +138,7 @@ impl App {
             failed_auth_delay,
             metrics_allow,
             guards,
+            api_guard,
             guard,
             under_way: idempotency::UnderWay::default(),
             descriptions: openapi::Descriptions::default(),
@@ -271,6 +280,13 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
             "/api/v1/clients/{id}/secrets/{secret_id}",
             access.delete(clients::withdraw_secret, "mintage:clients:write"),
         )
+        .route(
+            "/api/v1/clients/{id}/digest-keys",
+            access
+                .get(digest_keys::list, "mintage:clients:read")
+                .merge(access.post(digest_keys::create, "mintage:clients:write")),
+        )
+        .route("/api/v1/clients/{id}/digest-keys/{key_id}", access.delete(digest_keys::delete, "mintage:clients:write"))
         .route(
             "/api/v1/api-keys",
             access

@@ -30,6 +30,12 @@ pub enum KeyFileError {
         /// What is wrong with it.
         why: String,
     },
+    /// It is not what Digest keys are sealed with.
+    #[error("the file {} is damaged: it does not hold what Digest keys are sealed with. Put the right one back from a backup", path.display())]
+    NoSealingKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// It holds another key than it should.
     #[error("the key file {} does not hold the key {expected} that it should: it was replaced or mixed up. Put the right file back", path.display())]
     Mismatched {
@@ -128,7 +134,10 @@ fn holds_keys_alone(folder: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
-        if !(name.ends_with(".pem") || name.ends_with(UNFINISHED) || name == "README.md" || name == ".gitignore") {
+        if !(name.ends_with(".pem")
+            || name.ends_with(UNFINISHED)
+            || matches!(&*name, SEALING | "README.md" | ".gitignore"))
+        {
             return Ok(false);
         }
     }
@@ -232,17 +241,49 @@ pub(super) fn generate(folder: &Path, algorithm: SigningAlgorithm) -> Result<Key
     let key = SigningKey::from_der(&der, algorithm.into()).map_err(KeyFileError::Generate)?;
     let kid = jwk::thumbprint(&key.public_key());
     let path = folder.join(generated_name(&kid));
-    let unfinished = folder.join(format!("{kid}{UNFINISHED}"));
     let text = Zeroizing::new(pem::encode(&pem::Pem::new("PRIVATE KEY", der.to_vec())));
+    write(folder, &path, &format!("{kid}{UNFINISHED}"), &text)?;
+    read(&path)
+}
+
+/// Writes a file: whole, durable and 0600, or not at all.
+fn write(folder: &Path, path: &Path, unfinished: &str, text: &str) -> Result<(), KeyFileError> {
+    let unfinished = folder.join(unfinished);
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&unfinished, &path)?;
+        fs::rename(&unfinished, path)?;
         File::open(folder)?.sync_all()
     };
-    write().inspect_err(|_| drop(fs::remove_file(&unfinished))).map_err(io_error(&path))?;
-    read(&path)
+    write().inspect_err(|_| drop(fs::remove_file(&unfinished))).map_err(io_error(path))
+}
+
+/// The file of the key that Digest keys are sealed with. It is no signing key, and not named like one.
+const SEALING: &str = "digest.key";
+const SEALING_UNFINISHED: &str = "digest.pem.new";
+const SEALING_TAG: &str = "MINTAGE DIGEST SEALING KEY";
+/// How long that key is.
+pub(super) const SEALING_LENGTH: usize = 32;
+
+/// The secret of the sealing key; none where there is no file of it.
+pub(super) fn read_sealing(folder: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, KeyFileError> {
+    let path = folder.join(SEALING);
+    let metadata = match fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata.map_err(io_error(&path))?,
+    };
+    refuse_exposed(&path, &metadata)?;
+    let text = Zeroizing::new(fs::read(&path).map_err(io_error(&path))?);
+    let found = pem::parse(&*text).ok().filter(|pem| pem.tag() == SEALING_TAG);
+    let secret = found.map(|pem| Zeroizing::new(pem.into_contents())).filter(|secret| secret.len() == SEALING_LENGTH);
+    secret.map(Some).ok_or_else(|| KeyFileError::NoSealingKey { path })
+}
+
+/// Writes the file of the sealing key, which is not there yet.
+pub(super) fn write_sealing(folder: &Path, secret: &[u8]) -> Result<(), KeyFileError> {
+    let text = Zeroizing::new(pem::encode(&pem::Pem::new(SEALING_TAG, secret)));
+    write(folder, &folder.join(SEALING), SEALING_UNFINISHED, &text)
 }
 
 /// Takes the file of a key away that was generated here and is out of use.

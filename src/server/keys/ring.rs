@@ -14,31 +14,13 @@ use crate::jose::{KeySet, TokenSigner, algorithm_name};
 use crate::resource::KeySource;
 use crate::server::config::SigningAlgorithm;
 use crate::server::model::{Change, KeyRecord, Origin, Revocation, RevokedTarget};
-use crate::server::store::{Store, StoreError};
+use crate::server::store::Store;
 
+use super::error::KeyRingError;
 use super::files::{self, KeyFile, KeyFileError};
 use super::schedule;
+use super::seal::DigestSeal;
 use super::snapshot::{Published, Snapshot, signers};
-
-/// Why the keys could not be brought where they should be.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyRingError {
-    /// A file.
-    #[error(transparent)]
-    File(#[from] KeyFileError),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// There is no key of this `kid` that could be revoked.
-    #[error("there is no key {0} in use")]
-    Unknown(String),
-    /// There is no next key to take over.
-    #[error(
-        "there is no next key to take over: put a new RSA key into the folder of keys first \
-         (openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072)"
-    )]
-    NoNext,
-}
 
 /// What the ring is told.
 #[derive(Clone, Debug)]
@@ -65,6 +47,7 @@ pub struct KeyRing {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
+    pub(super) digest_seal: DigestSeal,
     /// Counts the key sets that were published, for those who wait for the next one.
     version: watch::Sender<u64>,
     /// Held while keys are moved on. What is in it is what the store has.
@@ -97,12 +80,14 @@ impl KeyRing {
         let found = files::read_all(&settings.dir)?;
         let (records, revision) = store.keys().await?;
         let signers = signers(&settings.dir, &records, &found)?;
+        let digest_seal = DigestSeal::open(settings.dir.clone())?;
         let state = Mutex::new(State { records, revision, stale: false, signers });
         let ring = Self {
             settings,
             store,
             clock,
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            digest_seal,
             version: watch::Sender::new(0),
             state,
         };

@@ -15,7 +15,7 @@ use crate::scope::ScopeSet;
 use crate::secret::Environment;
 use crate::source_ip::Allowlist;
 
-use super::{AccountId, ClientUses, KeptHash, Owner, Place, Revocation, RevokedTarget};
+use super::{AccountId, ClientUses, DigestKeyRecord, KeptHash, Owner, Place, Revocation, RevokedTarget};
 
 /// The most secrets that one client has.
 pub const MAX_SECRETS: usize = 5;
@@ -74,6 +74,9 @@ pub struct Client {
     pub status: ClientStatus,
     /// Its secrets, the oldest first.
     pub secrets: Vec<SecretRecord>,
+    /// Its key pairs for HTTP Digest, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digest_keys: Vec<DigestKeyRecord>,
     /// Generations of secrets that are gone while tokens of theirs may live: revoking the client has to reach them.
     pub past_generations: Vec<PastGeneration>,
     /// For people.
@@ -180,10 +183,15 @@ impl Client {
     /// As a record of a change has it: what is shown, by what it is.
     #[must_use]
     pub fn recorded(&self) -> Value {
-        match self.kind {
+        let mut recorded = match self.kind {
             Kind::Client => json!(self.shown(|_| None)),
             Kind::ApiKey => json!(self.shown_key(|_| None)),
+        };
+        if let (Some(members), false) = (recorded.as_object_mut(), self.digest_keys.is_empty()) {
+            let keys: Vec<_> = self.digest_keys.iter().map(|key| key.shown(None)).collect();
+            members.insert("digest_keys".to_owned(), json!(keys));
         }
+        recorded
     }
 
     /// An API key as it is shown: `uses` gives the last use of a secret by its id. While it is rotated there are two; the

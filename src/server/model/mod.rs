@@ -7,6 +7,7 @@ mod api;
 mod audit;
 mod chain;
 mod client;
+mod digest_key;
 mod directory;
 mod entity_tag;
 mod issuance;
@@ -25,6 +26,7 @@ pub use chain::{
     Ranges, RecordFacts, Verdict,
 };
 pub use client::{Client, Kind, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
+pub use digest_key::{DigestKeyRecord, MAX_DIGEST_KEYS, SealedSecret};
 pub use directory::{Organization, Project, Role};
 pub use entity_tag::EntityTag;
 pub use issuance::{Gap, Issuance, MAX_COUNTED, Retention, Segment};

@@ -17,6 +17,7 @@ mod catalog;
 mod client_cache;
 mod clients;
 mod cursor;
+mod digest;
 mod entries;
 mod exchange;
 mod explain;
@@ -111,6 +112,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// What API keys begin with.
     pub key_prefix: KeyPrefix,
+    /// Whether the routes under `/api/v1/` take HTTP Digest as well.
+    pub api_digest: bool,
 }
 
 /// Everything that decisions rest on.
@@ -123,6 +126,7 @@ pub struct Service {
     keys: Arc<KeyRing>,
     clients: client_cache::ClientCache,
     keys_at_hand: key_cache::KeyCache,
+    digests: digest::Digests,
     catalog: Catalog,
     revocations: Arc<Revocations>,
     verifier: Arc<Verifier>,
@@ -165,6 +169,8 @@ impl Service {
         let usage = Arc::new(usage::Usage::new(clock.now()));
         let cursors = cursor::CursorKey::new(&store.cursor_secret().await?)
             .map_err(|error| StoreError::Corrupt(format!("the secret of cursors: {error}")))?;
+        let digests = digest::Digests::new(&*entropy).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        digest::warn_of_missing_seal(&*store, keys.digest_seal().get().is_some()).await?;
         let slow = slow::SlowChecks::new(Arc::clone(&entropy));
         Ok(Self {
             settings,
@@ -173,6 +179,7 @@ impl Service {
             keys,
             clients: client_cache::ClientCache::new(Arc::clone(&store)),
             keys_at_hand: key_cache::KeyCache::new(),
+            digests,
             store,
             catalog,
             revocations,

@@ -54,9 +54,15 @@ impl SecretRules {
     /// [`Error::PolicyViolated`].
     pub(super) fn check(&self, before: Option<&Client>, after: &Client) -> Result<(), Error> {
         let violated = |policy, detail: &str| Err(Error::PolicyViolated { policy, detail: detail.to_owned() });
-        let is_new = |id: &str| before.is_none_or(|before| before.secrets.iter().all(|own| own.id != id));
-        if self.require_expiry && after.secrets.iter().any(|own| own.expires_at.is_none() && is_new(&own.id)) {
-            return violated(REQUIRE_EXPIRY, "every secret and every API key has to end; say how long this one lives");
+        let ends = |client: &Client| {
+            let digest_keys = client.digest_keys.iter().map(|key| (key.id.clone(), key.expires_at));
+            let secrets = client.secrets.iter().map(|secret| (secret.id.clone(), secret.expires_at));
+            secrets.chain(digest_keys).collect::<Vec<_>>()
+        };
+        let known = before.map(ends).unwrap_or_default();
+        let is_new = |id: &str| known.iter().all(|(own, _)| own != id);
+        if self.require_expiry && ends(after).iter().any(|(id, end)| end.is_none() && is_new(id)) {
+            return violated(REQUIRE_EXPIRY, "every secret and every key has to end; say how long this one lives");
         }
         let was_open = before.is_some_and(|before| before.ip_allowlist.is_empty());
         if self.require_allowlist && after.ip_allowlist.is_empty() && !was_open {

@@ -122,7 +122,12 @@ impl Usage {
     }
 
     /// Notes what a client did, and the secret that it used, if one was right.
-    fn note(&self, client: &ClientId, secret: Option<(&str, SecretUse)>, count: impl FnOnce(&mut ClientUsage)) {
+    pub(super) fn note(
+        &self,
+        client: &ClientId,
+        secret: Option<(&str, SecretUse)>,
+        count: impl FnOnce(&mut ClientUsage),
+    ) {
         let mut uses = self.uses();
         let Some(usage) = uses.held.of(client) else {
             self.unnoted.fetch_add(1, Ordering::Relaxed);

@@ -138,7 +138,7 @@ pub trait ClientStore: std::fmt::Debug + Send + Sync {
 
     /// Puts `client` in the place of its revision `expected` ([`ABSENT`]: there must be none), and remembers what the
     /// change revokes. [`StoreError::Conflict`] also where its project is not there, or a scope or role that it did not
-    /// have before.
+    /// have before, or where a user name of its Digest keys is another client's.
     async fn save_client(
         &self,
         client: Client,
@@ -159,6 +159,12 @@ pub trait ClientStore: std::fmt::Debug + Send + Sync {
 
     /// Whose API key has this hash, as [`SecretHash::to_text`](crate::secret::SecretHash::to_text) writes it.
     async fn key_holder(&self, hash: &str) -> Result<Option<ClientId>, StoreError>;
+
+    /// Whose Digest key has this user name.
+    async fn digest_holder(&self, username: &str) -> Result<Option<ClientId>, StoreError>;
+
+    /// Whether anybody has a Digest key.
+    async fn has_digest_keys(&self) -> Result<bool, StoreError>;
 
     /// Takes the client of this id and revision out, and remembers what that revokes. Where an API names it as an
     /// introspector it is taken out there, which has a record of its own; gives those APIs.

@@ -2,8 +2,8 @@
 
 mod exchange;
 mod feed;
-mod limits;
 mod layer;
+mod limits;
 mod management;
 mod policies;
 mod presented;

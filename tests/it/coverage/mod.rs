@@ -7,7 +7,7 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use mintage::api::{KeyState, Level, NewApi, NewApiKey, NewClient, NewOrganization, NewProject, NewRole};
+use mintage::api::{KeyState, Level, NewApi, NewApiKey, NewClient, NewDigestKey, NewOrganization, NewProject, NewRole};
 use mintage::scope::BUILT_IN;
 use reqwest::header::AUTHORIZATION;
 use serde_json::Value;
@@ -108,7 +108,9 @@ async fn target(app: &TestApp, method: &str, path: &str, n: usize) -> (String, V
         "clients" => {
             let client = operator(app, ("acme", "shop"), &[], &[]).await;
             let secret = service.client(&client.id, &caller).await.unwrap().value.secrets.remove(0).id;
-            names.extend([("{id}", client.id), ("{secret_id}", secret)]);
+            let new = NewDigestKey::default();
+            let digest_key = service.create_digest_key(&client.id, &new, &caller).await.unwrap().id;
+            names.extend([("{id}", client.id), ("{secret_id}", secret), ("{key_id}", digest_key)]);
         }
         "api-keys" => {
             let (organization, project) = (acme(), Some("shop".to_owned()));

@@ -32,6 +32,8 @@ const GUARD: &[Reason] = &[
     Reason::TokenInvalid,
     Reason::TokenExpired,
     Reason::TokenRevoked,
+    Reason::DigestInvalid,
+    Reason::DigestStale,
     Reason::IpNotAllowed,
     Reason::RateLimited,
     Reason::QuotaExceeded,
@@ -236,6 +238,11 @@ fn schemes(components: &mut Components, issuer: &str) {
     basic.description = Some("client_id and client_secret; both form-encoded (RFC 6749, 2.3.1).".to_owned());
     components.add_security_scheme(TOKEN, SecurityScheme::OAuth2(OAuth2::new([flow])));
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    let mut digest = Http::new(HttpAuthScheme::Digest);
+    digest.description = Some(
+        "A Digest key (RFC 7616: SHA-256 or SHA-512-256, qop=auth), where the configuration asks for it.".to_owned(),
+    );
+    components.add_security_scheme("digest", SecurityScheme::Http(digest));
     components.add_security_scheme("basic", SecurityScheme::Http(basic));
 }
 

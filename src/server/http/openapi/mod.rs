@@ -21,8 +21,9 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use utoipa::OpenApi;
 
 use super::{
-    App, api_keys, apis, audit, bulk, clients, errors, explain, forward_auth, health, introspect, keys, metrics,
-    organizations, projects, quotas, review, revocations, revoke, roles, store, token, usage, well_known, whoami,
+    App, api_keys, apis, audit, bulk, clients, digest_keys, errors, explain, forward_auth, health, introspect, keys,
+    metrics, organizations, projects, quotas, review, revocations, revoke, roles, store, token, usage, well_known,
+    whoami,
 };
 
 pub(super) use params::{
@@ -69,6 +70,9 @@ pub(super) use shapes::{JwkSet, NewToken, TokenInForm};
         clients::add_secret,
         clients::retire_secrets,
         clients::withdraw_secret,
+        digest_keys::create,
+        digest_keys::list,
+        digest_keys::delete,
         api_keys::create,
         api_keys::list,
         api_keys::show,

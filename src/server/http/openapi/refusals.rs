@@ -101,7 +101,7 @@ kinds! {
     ];
     /// The same, where a guard is named.
     AtAGuard = Problem [
-        MalformedRequest, NoCredentials, TokenInvalid, TokenExpired, TokenRevoked, InsufficientScope, IpNotAllowed,
+        MalformedRequest, NoCredentials, TokenInvalid, TokenExpired, TokenRevoked, DigestInvalid, DigestStale, InsufficientScope, IpNotAllowed,
         WrongEnvironment, NoRuleMatches, RateLimited, QuotaExceeded, InsufficientBalance, NotFound, Unavailable
     ];
     /// Where one at a time is done.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::api::ClientStatus;
 use crate::clock::UnixTime;
 use crate::crypto::{Sha256, sha256};
-use crate::id::ClientId;
+use crate::id::{ClientId, Generation};
 use crate::jose::claims::AccessTokenClaims;
 use crate::resource::{AccessToken, ApiKeyAnswer, ApiKeySource, Refusal, RevocationSource, TokenError};
 use crate::scope::ScopeSet;
@@ -114,8 +114,18 @@ impl Service {
     /// What a key stands for now: a token with the claims that one issued for it would have, for every API of its scopes
     /// at once. Its `jti` is the generation, so that whoever holds an answer about it hears of its end.
     pub(in crate::server::service) fn stands_for(&self, key: &Authenticated) -> Result<AccessToken, Error> {
-        let client = &key.client;
         let secret = key.secret().ok_or_else(|| Error::Internal("a secret is gone".to_owned()))?;
+        self.stands_for_client(&key.client, &secret.generation, secret.created_at, secret.expires_at)
+    }
+
+    /// The same of a client, for a credential of this generation.
+    pub(in crate::server::service) fn stands_for_client(
+        &self,
+        client: &Client,
+        generation: &Generation,
+        made: UnixTime,
+        end: Option<UnixTime>,
+    ) -> Result<AccessToken, Error> {
         let catalog = self.catalog.now();
         let issuer = &*self.settings.issuer;
         let held = catalog.scopes_of(client);
@@ -125,8 +135,8 @@ impl Service {
         if scopes.is_empty() {
             audience.insert(issuer);
         }
-        let end = secret.expires_at.unwrap_or_else(|| self.clock.now().plus(STANDS_FOR));
-        let generation = secret.generation.as_str();
+        let end = end.unwrap_or_else(|| self.clock.now().plus(STANDS_FOR));
+        let generation = generation.as_str();
         let mut all = Map::new();
         let mut claim = |name: &str, value: Value| drop(all.insert(name.to_owned(), value));
         claim("iss", json!(issuer));
@@ -134,7 +144,7 @@ impl Service {
         claim("client_id", json!(client.client_id));
         claim("aud", if audience.len() == 1 { json!(audience.first()) } else { json!(audience) });
         claim("exp", json!(end));
-        claim("iat", json!(secret.created_at));
+        claim("iat", json!(made));
         claim("jti", json!(generation));
         if !scopes.is_empty() {
             claim("scope", json!(scopes.to_string()));
@@ -147,7 +157,7 @@ impl Service {
             claim("ip_allowlist", json!(client.ip_allowlist));
         }
         let claims = AccessTokenClaims::from_object(all)
-            .map_err(|error| Error::Internal(format!("an API key stands for no token: {error}")))?;
+            .map_err(|error| Error::Internal(format!("a credential stands for no token: {error}")))?;
         Ok(AccessToken::of_claims(claims))
     }
 

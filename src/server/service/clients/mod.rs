@@ -136,6 +136,7 @@ impl Service {
             limits: new.limits,
             status: new.status,
             secrets: vec![record],
+            digest_keys: Vec::new(),
             past_generations: Vec::new(),
             description: new.description,
             owner: new.owner,

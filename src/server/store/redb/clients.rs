@@ -10,7 +10,7 @@ use super::audit::seal;
 use super::revocations::revoke;
 use super::tables::{API_KEYS, CLIENTS, decode, encode};
 use super::usage::forget_uses;
-use super::{RedbStore, apis, find, index, registry, unavailable};
+use super::{RedbStore, apis, digest_keys, find, index, registry, unavailable};
 
 /// The client that is there, if its revision is `expected`.
 pub(super) fn of_revision(
@@ -30,9 +30,13 @@ pub(super) fn of_revision(
     }
 }
 
-/// Whether what a client is given is there: its project, and each scope and role that it did not have before.
+/// Whether what a client is given is there: its project, and each scope and role that it did not have before; and its user
+/// names are nobody else's.
 fn may_be(transaction: &WriteTransaction, before: Option<&Client>, client: &Client) -> Result<bool, StoreError> {
     if before.is_none() && registry::project(transaction, &client.place())?.is_none() {
+        return Ok(false);
+    }
+    if !digest_keys::are_free(transaction, client)? {
         return Ok(false);
     }
     let new = client.scopes.iter().filter(|scope| !before.is_some_and(|before| before.scopes.contains(scope.as_str())));
@@ -67,6 +71,7 @@ pub(super) fn replace_client(
         forget_uses(transaction, before, after)?;
     }
     replace_keys(transaction, before, after)?;
+    digest_keys::replace(transaction, before, after)?;
     index::replace(transaction, before, after)
 }
 
@@ -200,6 +205,15 @@ impl ClientStore for RedbStore {
             id.map_err(|_| StoreError::Corrupt("an API key of what is no client".to_owned()))
         })
         .await
+    }
+
+    async fn digest_holder(&self, username: &str) -> Result<Option<ClientId>, StoreError> {
+        let username = username.to_owned();
+        self.read(move |transaction| digest_keys::holder(transaction, &username)).await
+    }
+
+    async fn has_digest_keys(&self) -> Result<bool, StoreError> {
+        self.read(digest_keys::is_any).await
     }
 
     async fn delete_client(

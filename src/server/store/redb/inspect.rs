@@ -71,8 +71,8 @@ fn records(table: &str) -> Option<Reads> {
         "keys" => reads::<KeyRecord>,
         "refusals" => reads::<RefusalRecord>,
         // What they hold is all in their shape, or is looked at for itself.
-        "api_keys" | "audit_keys" | "client_index" | "issuances" | "receipt_ends" | "revocation_ends" | "notices"
-        | "scopes" | "revocations" | "audit" | "meta" => |_| Ok(()),
+        "api_keys" | "audit_keys" | "client_index" | "digest_keys" | "issuances" | "receipt_ends"
+        | "revocation_ends" | "notices" | "scopes" | "revocations" | "audit" | "meta" => |_| Ok(()),
         _ => return None,
     })
 }

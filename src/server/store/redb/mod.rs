@@ -9,6 +9,7 @@ mod backup;
 mod check;
 mod clients;
 mod copy;
+mod digest_keys;
 mod find;
 mod index;
 mod inspect;

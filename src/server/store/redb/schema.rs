@@ -7,9 +7,9 @@ use crate::server::model::{DEFAULT, Organization, Project, SCHEMA_VERSION};
 use crate::server::store::StoreError;
 
 use super::tables::{
-    ACCOUNTS, API_KEYS, APIS, AUDIT, AUDIT_KEYS, CLEAN_STOP, CLIENT_INDEX, CLIENT_USES, CLIENTS, ISSUANCES, KEYS, META,
-    NOTICES, ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS, REFUSALS, REVOCATION_ENDS, REVOCATIONS, ROLES, SCHEMA,
-    SCOPES, SECRET_USES, USAGE, decode, encode,
+    ACCOUNTS, API_KEYS, APIS, AUDIT, AUDIT_KEYS, CLEAN_STOP, CLIENT_INDEX, CLIENT_USES, CLIENTS, DIGEST_KEYS,
+    ISSUANCES, KEYS, META, NOTICES, ORGANIZATIONS, PROJECTS, RECEIPT_ENDS, RECEIPTS, REFUSALS, REVOCATION_ENDS,
+    REVOCATIONS, ROLES, SCHEMA, SCOPES, SECRET_USES, USAGE, decode, encode,
 };
 use super::{index, revocations, unavailable, usage};
 
@@ -21,6 +21,7 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), StoreErr
     transaction.open_table(CLIENTS).map_err(unavailable)?;
     transaction.open_table(CLIENT_INDEX).map_err(unavailable)?;
     transaction.open_table(API_KEYS).map_err(unavailable)?;
+    transaction.open_table(DIGEST_KEYS).map_err(unavailable)?;
     transaction.open_table(SECRET_USES).map_err(unavailable)?;
     transaction.open_table(USAGE).map_err(unavailable)?;
     transaction.open_table(CLIENT_USES).map_err(unavailable)?;

@@ -24,7 +24,9 @@ pub(super) const RECEIPT_ENDS: TableDefinition<'_, (i64, &str), ()> = TableDefin
 pub(super) const CLIENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("clients");
 /// By the hash of the key, its `client_id`: API keys are presented without it.
 pub(super) const API_KEYS: TableDefinition<'_, &str, &str> = TableDefinition::new("api_keys");
-/// By the id of the secret.
+/// By the user name of a Digest key, its `client_id`.
+pub(super) const DIGEST_KEYS: TableDefinition<'_, &str, &str> = TableDefinition::new("digest_keys");
+/// By the id of the secret, or of the Digest key.
 pub(super) const SECRET_USES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secret_uses");
 /// By `client_id`, hours or days ([`super::usage`]), and the moment when the hour or day begins.
 pub(super) const USAGE: TableDefinition<'_, (&str, u8, i64), &[u8]> = TableDefinition::new("usage");

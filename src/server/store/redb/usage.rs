@@ -23,6 +23,12 @@ const fn kind(per: Per) -> u8 {
     }
 }
 
+/// What of a client has a last use: its secrets and its Digest keys.
+fn used_ids(client: &Client) -> impl Iterator<Item = &str> {
+    let digest_keys = client.digest_keys.iter().map(|key| key.id.as_str());
+    client.secrets.iter().map(|secret| secret.id.as_str()).chain(digest_keys)
+}
+
 /// Forgets the uses of the secrets that `before` has and `after` has not; of a client that is gone, everything.
 pub(super) fn forget_uses(
     transaction: &WriteTransaction,
@@ -30,9 +36,9 @@ pub(super) fn forget_uses(
     after: Option<&Client>,
 ) -> Result<(), StoreError> {
     let mut uses = transaction.open_table(SECRET_USES).map_err(unavailable)?;
-    for secret in &before.secrets {
-        if !after.is_some_and(|after| after.secrets.iter().any(|kept| kept.id == secret.id)) {
-            uses.remove(secret.id.as_str()).map_err(unavailable)?;
+    for id in used_ids(before) {
+        if !after.is_some_and(|after| used_ids(after).any(|kept| kept == id)) {
+            uses.remove(id).map_err(unavailable)?;
         }
     }
     if after.is_none() {
@@ -45,10 +51,12 @@ pub(super) fn forget_uses(
     Ok(())
 }
 
-/// As much of a client's record as says which secrets it has.
+/// As much of a client's record as says which secrets and Digest keys it has.
 #[derive(Deserialize)]
 struct Secrets {
     secrets: Vec<SecretId>,
+    #[serde(default)]
+    digest_keys: Vec<SecretId>,
 }
 
 #[derive(Deserialize)]
@@ -69,7 +77,7 @@ fn note(transaction: &WriteTransaction, usage: &ClientUsage) -> Result<(), Store
     let Some(has) = readable::<Secrets>("a client", has.value()) else { return Ok(()) };
     let mut secret_uses = transaction.open_table(SECRET_USES).map_err(unavailable)?;
     for (secret, used) in &usage.secrets {
-        if has.secrets.iter().any(|kept| kept.id == *secret) {
+        if has.secrets.iter().chain(&has.digest_keys).any(|kept| kept.id == *secret) {
             secret_uses.insert(secret.as_str(), encode(used)?.as_slice()).map_err(unavailable)?;
         }
     }
