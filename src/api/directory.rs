@@ -20,7 +20,7 @@ pub struct SecretPolicy {
     /// How long before its end a secret is listed as ending, in whole seconds; 14 days if null.
     #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 316224000))]
     pub warn_before: Option<u64>,
-    /// Whether every secret and every API key has to end.
+    /// Whether every secret, every API key and every Digest key has to end.
     pub require_expiry: bool,
     /// Whether every client and every API key has to name the addresses that it may come from.
     pub require_allowlist: bool,
@@ -42,7 +42,7 @@ pub struct SecretPolicyPatch {
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1, maximum = 316224000))]
     pub warn_before: Option<Option<u64>>,
-    /// Whether every secret and every API key has to end.
+    /// Whether every secret, every API key and every Digest key has to end.
     #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub require_expiry: Option<bool>,

@@ -83,8 +83,8 @@ async fn a_guard_takes_what_was_signed_for_the_original_request() {
 #[tokio::test]
 async fn other_guards_do_not() {
     let (app, pair) = site().await;
-    let answer = ask(&app, "plain", "GET", "/orders/1", &[]).await;
-    assert_eq!((answer.status, challenges(&answer).len()), (401, 0), "it is an envoy by default: {answer:?}");
+    let answer = send_raw(&app.base, "GET /forward-auth/g/plain/orders/1 HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!((answer.verdict(), challenges(&answer).len()), (refused(401, "no_credentials"), 0));
     let login = Login::new(&pair, &challenged(&app, "envoy").await, "GET", "/orders/1");
     let head = format!("GET /forward-auth/g/plain/orders/1 HTTP/1.1\r\nHost: x\r\n{}\r\n\r\n", login.header());
     assert_eq!(send_raw(&app.base, head).await.verdict(), refused(400, "malformed_request"));

@@ -87,6 +87,7 @@ async fn fill(place: &Place, server: &Mintage) -> (String, String) {
     let (gone, _) = place.client(&["gone"]);
     place.text(&["client", "revoke", &gone]);
     place.text(&["api-key", "create", "tool", "--scope", "orders:read"]);
+    place.text(&["client", "digest-key", "create", &id]);
     (id, secret)
 }
 

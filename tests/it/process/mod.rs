@@ -12,6 +12,7 @@ mod changes;
 mod cli;
 mod config;
 mod damage;
+mod digest;
 mod explain;
 mod guards;
 mod guide;

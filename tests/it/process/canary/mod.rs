@@ -154,6 +154,12 @@ impl Site {
         let path = format!("api-keys/{}/rotate", text(&made["id"]));
         let made = self.once(&path, json!({ "overlap": 3600 })).await;
         self.keep_key("a rotation of an API key", &made);
+        let made = self.once("clients/bulk-made/digest-keys", json!({})).await;
+        self.needles.add("a Digest key", &text(&made["private_key"]));
+        let given = GIVEN.replace("given", "of a pair");
+        let pair = json!({ "public_key": "legacy", "private_key": given });
+        self.once_unshown("clients/bulk-given/digest-keys", pair).await;
+        self.needles.add("a Digest key that was brought along", &given);
     }
 
     /// On the command line.
@@ -165,6 +171,9 @@ impl Site {
         let made = self.place.json(&["api-key", "create", "by socket", "--ttl", "1h"]);
         self.keep_key("an API key of the command line", &made);
         self.run(&["api-key", "show", &text(&made["id"])]);
+        let made = self.place.json(&["client", "digest-key", "create", &id]);
+        self.needles.add("a Digest key of the command line", &text(&made["private_key"]));
+        self.run(&["client", "digest-key", "list", &id]);
         self.run(&["client", "create", "n", "--id", "saved", "--save", "shown-1.json"]);
         self.keep_saved("a client into a file", "shown-1.json");
         self.run(&["client", "rotate", "saved", "--save", "shown-1.json"]);
