@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 use crate::limit::Class;
 use crate::limit::headers::insert_standing;
@@ -43,7 +43,7 @@ pub(super) async fn by_query(State(app): State<App>, request: Request) -> Respon
         // A mistake of whoever wrote the proxy's configuration: never folded, so that it is seen.
         Err(error) => return Fault::new(&app, error).into_response(),
     };
-    let class = Class::of(request.method());
+    let class = class(&app, &request, asked.for_nginx);
     let question = Question { headers: request.headers(), peer: peer(&request), class, asked: None };
     let answer = decide(&app, &asked.policy, audiences, question, Ok).await;
     if asked.for_nginx { folded(answer) } else { answer }
@@ -99,6 +99,15 @@ pub(super) async fn by_guard(State(app): State<App>, request: Request) -> Respon
 
 fn peer(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<Peer>().map(|peer| peer.0)
+}
+
+/// Whether the request that may pass reads or writes. Proxies ask with GET, and a header says what it was; nginx asks
+/// with the method itself, if it is told to, and passes on whatever the caller wrote into that header.
+fn class(app: &App, request: &Request, for_nginx: bool) -> Class {
+    let proxied = !for_nginx && peer(request).is_some_and(|peer| app.sources.trusted_proxies.contains(peer));
+    let said = request.headers().get(METHOD).filter(|_| proxied);
+    let said = said.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
+    Class::of(said.as_ref().unwrap_or(request.method()))
 }
 
 /// The audiences of a policy: its own, or what follows from its scopes.
@@ -181,6 +190,7 @@ async fn decide(
     response
 }
 
+const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const REASON: HeaderName = HeaderName::from_static("x-auth-reason");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-auth-request-id");
 const STATUS: HeaderName = HeaderName::from_static("x-auth-status");

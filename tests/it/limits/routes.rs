@@ -67,6 +67,30 @@ async fn what_reads_and_what_writes_is_counted_apart_wherever_it_goes() {
     assert_eq!(get("/api/v1/whoami").await.status(), 200);
 }
 
+/// Caddy and Traefik ask with GET, and say in a header what the caller sent; nginx asks with that itself, and its header
+/// is the caller's own.
+#[tokio::test]
+async fn a_proxy_says_whether_it_was_a_read_or_a_write() {
+    let (app, token) = place().await;
+    let path = "/forward-auth?scope=orders:read";
+    let for_nginx = &format!("{path}&status=nginx");
+    for (method, path, forwarded, stands) in [
+        (Method::GET, path, Some("POST"), (2, 1)),
+        (Method::GET, path, Some("HEAD"), (4, 3)),
+        (Method::GET, path, Some("no method"), (4, 2)),
+        (Method::GET, for_nginx, Some("POST"), (4, 1)),
+        (Method::POST, for_nginx, Some("GET"), (2, 0)),
+    ] {
+        let answer = send(&app, &token, method, path, forwarded).await;
+        assert_eq!((answer.status().as_u16(), standing(&answer)), (200, stands), "{path} {forwarded:?}");
+    }
+    // Whoever is no proxy says nothing for anybody else.
+    let app = limited(|config| config.limits.routes.read.per_minute = 4).await;
+    app.api("https://orders.example", &["orders:read"]).await;
+    let token = app.token(&app.client(&["orders:read"]).await).await;
+    assert_eq!(standing(&send(&app, &token, Method::GET, path, Some("POST")).await), (4, 3));
+}
+
 /// nginx knows 401 and 403.
 #[tokio::test]
 async fn for_nginx_a_limit_is_a_403_that_says_what_it_was() {

@@ -95,6 +95,10 @@ fn places(site: &Site, front: &Front) {
     let answer = front.get("/hello", &[&bare, "X-Auth-Scope: admin", "X_Auth_Scope: admin"]);
     assert_eq!((answer.status, answer.seen("x-auth-client-id")), (200, vec![id]), "{}", answer.body);
     assert!(answer.seen("x-auth-scope").iter().all(String::is_empty), "{}", answer.body);
+    // Who it is is all that the app learns: what the caller proved it with stays at the proxy.
+    assert_eq!(answer.seen("authorization"), [""; 0], "{}", answer.body);
+    let answer = front.get("/orders/7", &[&site.client(&["r", "--scope", "orders:read"]).1]);
+    assert_eq!((answer.status, answer.seen("authorization")), (200, Vec::new()), "{}", answer.body);
 
     // A folder, for whoever has both scopes.
     let (_, reader) = site.client(&["half", "--scope", "orders:read"]);

@@ -1,6 +1,7 @@
 //! The configurations of docs/guides, in the real nginx, Caddy and Envoy, before a folder and an app.
 
 mod guides;
+mod openai;
 mod spellings;
 
 use std::fs;
@@ -53,33 +54,50 @@ fn app() -> (SocketAddr, Seen) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let sink = Arc::clone(&sink);
-            std::thread::spawn(move || drop(echo(stream.unwrap(), &sink)));
+            std::thread::spawn(move || drop(echo(&stream.unwrap(), &sink)));
         }
     });
     (address, seen)
 }
 
-fn echo(stream: TcpStream, seen: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(&stream);
-    let mut line = || -> std::io::Result<String> {
-        let mut line = Vec::new();
-        reader.read_until(b'\n', &mut line)?;
-        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
-    };
-    let request = line()?;
-    seen.lock().unwrap().push(request.clone());
-    let mut headers = Vec::new();
-    loop {
-        let line = line()?;
-        let Some((name, value)) = line.split_once(':') else { break };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+/// A request, as an app gets it.
+struct Request {
+    line: String,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Request {
+    fn read(stream: &TcpStream) -> std::io::Result<Self> {
+        let mut reader = BufReader::new(stream);
+        let mut next = || -> std::io::Result<String> {
+            let mut line = Vec::new();
+            reader.read_until(b'\n', &mut line)?;
+            Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+        };
+        let line = next()?;
+        let mut headers = Vec::new();
+        loop {
+            let line = next()?;
+            let Some((name, value)) = line.split_once(':') else { break };
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, n)| n.parse().unwrap());
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        Ok(Self { line, headers, body: String::from_utf8(body).unwrap() })
     }
-    let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, n)| n.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let seen = json!({"request": request, "headers": headers, "body": String::from_utf8(body).unwrap()}).to_string();
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
-    write!(&stream, "{head}\r\nContent-Length: {}\r\n\r\n{seen}", seen.len())
+}
+
+fn answer(mut stream: &TcpStream, body: &Value) -> std::io::Result<()> {
+    let (head, body) = ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close", body.to_string());
+    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn echo(stream: &TcpStream, seen: &Mutex<Vec<String>>) -> std::io::Result<()> {
+    let Request { line, headers, body } = Request::read(stream)?;
+    seen.lock().unwrap().push(line.clone());
+    answer(stream, &json!({"request": line, "headers": headers, "body": body}))
 }
 
 /// What came back through the proxy.
@@ -136,6 +154,8 @@ struct Site {
     mintage: Mintage,
     app: SocketAddr,
     seen: Seen,
+    /// What goes into a file of the guides besides, at its beginning of what is guarded.
+    more: fn(&str) -> &'static str,
 }
 
 impl Site {
@@ -154,7 +174,7 @@ impl Site {
         let scopes: Vec<_> = scopes.iter().chain(more).flat_map(|scope| ["--scope", scope]).collect();
         place.text(&[&["api", "create", "https://orders.example"], &scopes[..]].concat());
         let (app, seen) = app();
-        Self { place, mintage, app, seen }
+        Self { place, mintage, app, seen, more: |_| "" }
     }
 
     /// The id of a new client, and a token that it fetched itself.
@@ -170,6 +190,10 @@ impl Site {
     /// A file of the guides as it is, but for its addresses.
     fn guide(&self, name: &str, port: u16) -> String {
         let guide = fs::read_to_string(format!("{GUIDES}/{name}")).unwrap();
+        let guide = match ((self.more)(name), guide.split_once("# -- what is guarded")) {
+            ("", _) | (_, None) => guide,
+            (more, Some((before, after))) => format!("{before}{more}\n# --{after}"),
+        };
         let changed = [
             ("127.0.0.1:8080", self.mintage.address.to_string()),
             ("port_value: 8080", format!("port_value: {}", self.mintage.address.port())),
