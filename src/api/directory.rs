@@ -29,6 +29,18 @@ pub struct SecretPolicy {
     pub max_keys: Option<u64>,
 }
 
+impl SecretPolicy {
+    /// Whether it lets something through that `other` does not.
+    #[must_use]
+    pub fn is_looser_than(&self, other: &Self) -> bool {
+        let above = |own: Option<u64>, other: Option<u64>| own.unwrap_or(u64::MAX) > other.unwrap_or(u64::MAX);
+        above(self.max_ttl, other.max_ttl)
+            || above(self.max_keys, other.max_keys)
+            || (other.require_expiry && !self.require_expiry)
+            || (other.require_allowlist && !self.require_allowlist)
+    }
+}
+
 /// A change to a policy (RFC 7396 merge patch): what is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]

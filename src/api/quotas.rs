@@ -80,6 +80,15 @@ impl Quotas {
         *self == Self::default()
     }
 
+    /// Whether they let more through than `other`, in one way at least.
+    #[must_use]
+    pub fn is_looser_than(&self, other: &Self) -> bool {
+        let above = |own: Option<u64>, other: Option<u64>| own.unwrap_or(u64::MAX) > other.unwrap_or(u64::MAX);
+        [(self.tokens, other.tokens), (self.requests, other.requests)].into_iter().any(|(own, other)| {
+            above(own.day, other.day) || above(own.month, other.month) || above(own.total, other.total)
+        })
+    }
+
     /// As the merge patch makes them (RFC 7396).
     #[must_use]
     pub fn patched(&self, patch: &Option<QuotasPatch>) -> Self {

@@ -24,11 +24,12 @@ use super::token::AccessToken;
 const CREDENTIALS: u64 = 200_000;
 
 /// A layer that lets each credential make so many requests, and refuses the rest with 429 `rate_limited` and a
-/// `Retry-After` that is true. It stands behind a guard, which says whose request it is: `.layer(limits).layer(guard.layer())`
+/// `Retry-After` that is true. It stands behind a guard, which says whose request it is: `.route_layer(limits).route_layer(guard.layer())`
 /// in axum, where the last is the first. Every answer that comes from behind it says how the credential stands:
 /// `X-RateLimit-Limit`, `-Remaining`, `-Reset`, `RateLimit`, `RateLimit-Policy`.
 ///
-/// Each process counts for itself. Nothing is limited until it is asked for.
+/// Each process counts for itself, and all clones together: one value on many routes is one allowance. Nothing is limited
+/// until it is asked for.
 ///
 /// ```
 /// # fn limited(guard: mintage::resource::Guard) -> Result<(), mintage::limit::BadRate> {
@@ -46,6 +47,8 @@ pub struct RequestLimits {
     guard: Guard,
     read: Limited,
     write: Limited,
+    /// What was taken behind all clones: axum puts a layer on each method of each route, and that for each connection.
+    credentials: Arc<Limiter<(Class, Box<str>)>>,
 }
 
 impl RequestLimits {
@@ -53,7 +56,12 @@ impl RequestLimits {
     /// refusals.
     #[must_use]
     pub fn of(guard: &Guard) -> Self {
-        Self { guard: guard.clone(), read: Limited::default(), write: Limited::default() }
+        Self {
+            guard: guard.clone(),
+            read: Limited::default(),
+            write: Limited::default(),
+            credentials: Arc::new(Limiter::new(CREDENTIALS)),
+        }
     }
 
     /// For requests that read: GET, HEAD, OPTIONS and TRACE.
@@ -91,12 +99,11 @@ impl RequestLimits {
     }
 }
 
-/// What the services behind one layer have in common: they count together.
+/// What the clones of a service have in common.
 #[derive(Debug)]
 struct Counted {
     limits: RequestLimits,
     refusing: Shared,
-    credentials: Limiter<(Class, Box<str>)>,
 }
 
 impl Counted {
@@ -111,7 +118,7 @@ impl Counted {
             return Ok((None, None));
         }
         let moment = Moment::of(&*self.limits.guard.verifier.clock);
-        let allowance = self.credentials.of((class, token.client_id().into()));
+        let allowance = self.limits.credentials.of((class, token.client_id().into()));
         let taken = allowance.take(rate, *shadow, moment, Whose::Credential(class)).map_err(|exceeded| Refused {
             refusal: Refusal::RateLimited(exceeded),
             source: request.extensions().get::<SourceAddress>().copied(),
@@ -129,11 +136,7 @@ impl<S> Layer<S> for RequestLimits {
     type Service = LimitedService<S>;
 
     fn layer(&self, inner: S) -> LimitedService<S> {
-        let counted = Counted {
-            refusing: Shared::new(self.guard.clone()),
-            limits: self.clone(),
-            credentials: Limiter::new(CREDENTIALS),
-        };
+        let counted = Counted { refusing: Shared::new(self.guard.clone()), limits: self.clone() };
         LimitedService { inner, counted: Arc::new(counted) }
     }
 }

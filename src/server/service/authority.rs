@@ -12,7 +12,7 @@ use crate::id::ClientId;
 use crate::resource::AccessToken;
 use crate::scope::{Scope, ScopeSet};
 use crate::server::error::Error;
-use crate::server::model::{Client, DEFAULT, EntityTag, Origin, Owner, Place, Role};
+use crate::server::model::{Client, DEFAULT, EntityTag, Origin, Place, Role};
 
 use super::Service;
 use super::catalog::CatalogSnapshot;
@@ -219,18 +219,6 @@ impl Caller {
                 })
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Refuses to change what this owner may use where that binds the caller itself, unless they reach the organization:
-    /// a client does not raise what it was given, nor what its project was.
-    ///
-    /// # Errors
-    /// [`Error::BeyondCaller`].
-    pub fn check_binds(&self, owner: &Owner, what: &str) -> Result<(), Error> {
-        match (&self.authority, owner) {
-            (Authority::Client { client, .. }, Owner::Client(id)) if *id != client.client_id => Ok(()),
-            _ => self.check_organization(what),
         }
     }
 

@@ -148,7 +148,7 @@ impl Service {
         Ok(account)
     }
 
-    /// Changes the balance of a client or an API key. Nobody changes their own who does not reach the organization.
+    /// Changes the balance of a client or an API key. It takes the reach of its organization.
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::NotFound`], [`Error::BeyondCaller`], [`Error::Stale`], or what the store says.
@@ -163,7 +163,7 @@ impl Service {
         let _turn = self.accounts.changing.lock().await;
         for _ in 0..MAX_TRIES {
             let mut client = self.changeable(kind, id, caller).await?;
-            caller.check_binds(&client.account().owner, "changing its own balance")?;
+            caller.check_organization("changing a balance")?;
             let account = self.spent(client.account()).await?;
             let Adjustment { paid_in, was, is } = asked.adjust(client.paid_in, &account.used(self.clock.now()))?;
             if was == is {
@@ -210,7 +210,7 @@ impl Service {
         for _ in 0..MAX_TRIES {
             let before = self.project_named(organization, id, caller)?;
             caller.check_tag(&before.tag())?;
-            caller.check_binds(&before.account().owner, "changing the balance of a project")?;
+            caller.check_organization("changing a balance")?;
             let account = self.spent(before.account()).await?;
             let Adjustment { paid_in, was, is } = asked.adjust(before.paid_in, &account.used(self.clock.now()))?;
             if was == is {

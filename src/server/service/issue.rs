@@ -9,6 +9,7 @@ use crate::jose::claims::{Audience, IssuedClaims};
 use crate::limit::Standing;
 use crate::scope::{Scope, ScopeSet};
 use crate::server::error::Error;
+use crate::server::model::Kind;
 use crate::source_ip::SourceAddress;
 
 use crate::oauth::metadata::CLIENT_CREDENTIALS;
@@ -210,7 +211,9 @@ impl Service {
         let signer = self.keys.signer().ok_or_else(no_key)?;
         let now = self.clock.now();
         let own_limits = grant.audience.iter().filter_map(|api| catalog.api(api)?.token_ttl).chain(client.token_ttl);
-        let ttl = own_limits.fold(self.settings.token_ttl.as_secs(), u64::min);
+        // What an API key was exchanged for does not outlive it.
+        let end = secret.expires_at.filter(|_| client.kind == Kind::ApiKey).map(|end| end.since(now).as_secs());
+        let ttl = own_limits.chain(end).fold(self.settings.token_ttl.as_secs(), u64::min).max(1);
         let scopes = grant.scopes.to_string();
         let token_id = random_128(&*self.entropy)?;
         let mut audience = grant.audience.iter().copied();

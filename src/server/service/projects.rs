@@ -230,10 +230,13 @@ impl Service {
                 }
             }
             if after.quotas != before.quotas {
-                caller.check_binds(&after.account().owner, "changing the quotas of a project")?;
+                caller.check_organization("changing the quotas of a project")?;
             }
             if after == *before {
                 return Ok(Tagged { tag: before.tag(), value: before.shown() });
+            }
+            if after.secret_policy.is_looser_than(&before.secret_policy) {
+                caller.check_organization("loosening the policy of a project")?;
             }
             if after.limits != before.limits {
                 caller.check_organization("changing the limits of a project")?;

@@ -113,3 +113,19 @@ async fn many_addresses_are_kept_up_to_a_bound() {
     let kept = limiter.of(49_999);
     assert!(std::sync::Arc::ptr_eq(&kept, &limiter.of(49_999)));
 }
+
+/// A good API key is taken at its first use, too, whoever else fails at its address.
+#[tokio::test]
+async fn an_api_key_that_is_not_at_hand_is_taken_where_others_fail() {
+    let app = three_a_minute().await;
+    let key = crate::api_keys::key_with(&app, serde_json::json!({})).await;
+    let other = crate::api_keys::key_with(&app, serde_json::json!({})).await;
+    app.service.delete_api_key(&other.id, &app.caller()).await.unwrap();
+    let ask = async |key: &str| app.get("/api/v1/whoami", Some(key)).await.status().as_u16();
+    let mut refused = Vec::new();
+    for _ in 0..5 {
+        refused.push(ask(&other.key).await);
+    }
+    assert_eq!(refused, [401, 401, 401, 429, 429]);
+    assert_eq!(ask(&key.key).await, 200);
+}

@@ -135,3 +135,23 @@ fn rates_that_limit_nothing_by_mistake_are_refused() {
     assert!(matches!(read(Rate { per_minute: 1, burst: 2000, ..Rate::UNLIMITED }), BadRate::Endless { .. }));
     assert!(matches!(read(Rate { per_day: u32::MAX, ..Rate::UNLIMITED }), BadRate::TooMany { field: "per_day" }));
 }
+
+/// axum puts a layer on each method of each route, and that for each connection: one value is one allowance all the same.
+#[tokio::test]
+async fn one_value_on_many_routes_is_one_allowance() {
+    use axum::Router;
+    use axum::routing::get;
+    let world = World::new();
+    let limits = RequestLimits::of(&world.guard).read(Rate { per_minute: 3, burst: 3, ..Rate::UNLIMITED }).unwrap();
+    let handler = || async { "good" };
+    let routes = Router::new()
+        .route("/a", get(handler).head(handler).route_layer(limits.clone()).route_layer(world.guard.clone().layer()))
+        .route("/b", get(handler).route_layer(limits).route_layer(world.guard.clone().layer()));
+    let mut statuses = Vec::new();
+    for path in ["/a", "/b", "/a", "/b", "/a"] {
+        let mut request = world.request(Method::GET, "a").map(axum::body::Body::from);
+        *request.uri_mut() = path.parse().unwrap();
+        statuses.push(routes.clone().with_state(()).oneshot(request).await.unwrap().status().as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 200, 429, 429]);
+}

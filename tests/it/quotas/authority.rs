@@ -30,17 +30,25 @@ async fn nobody_raises_what_binds_themselves() {
     let quotas = json!({ "quotas": { "tokens": { "day": 1000 } } });
     let (own, others, aways) =
         (format!("clients/{}", manager.id), format!("clients/{}", other.id), format!("clients/{}", away.id));
-    for (path, by_manager) in [
-        (&*own, &refused),
-        ("projects/default", &refused),
-        (&*others, &ok),
-        (&*aways, &absent),
-        ("projects/shop", &absent),
+    // To take less is anybody's who may change it; to take more, or to pay in, is for who reaches the organization.
+    for (path, lowered, raised) in [
+        (&*own, &ok, &refused),
+        ("projects/default", &refused, &refused),
+        (&*others, &ok, &refused),
+        (&*aways, &absent, &absent),
+        ("projects/shop", &absent, &absent),
     ] {
         let balance = format!("{path}/balance");
-        for (method, path, body) in [("PATCH", path, &quotas), ("POST", &*balance, &json!({ "add": 1000 }))] {
-            assert_eq!(send(method, path, body, &of_manager).await, *by_manager, "{method} {path}");
-            assert_eq!(send(method, path, body, &of_owner).await, ok, "{method} {path}");
+        let more = json!({ "quotas": { "tokens": { "day": 2000 } } });
+        for (method, path, body, by_manager) in [
+            ("PATCH", path, &quotas, lowered),
+            ("PATCH", path, &more, raised),
+            ("PATCH", path, &json!({ "quotas": null }), raised),
+            ("POST", &*balance, &json!({ "add": 1000 }), raised),
+        ] {
+            assert_eq!(send(method, path, body, &of_manager).await, *by_manager, "{method} {path} {body}");
+            assert_eq!(send(method, path, body, &of_owner).await, ok, "{method} {path} {body}");
+            assert_eq!(send("PATCH", path.trim_end_matches("/balance"), &quotas, &of_owner).await, ok);
         }
     }
     // What changes none of it is theirs to change, as ever.

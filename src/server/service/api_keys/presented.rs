@@ -44,9 +44,8 @@ impl Standing {
 }
 
 impl Service {
-    /// Whose key this is, and which of its secrets; none where it is nobody's. Where the store has to be asked a failed
-    /// authentication of `guesser` is counted first, and put back where it was none: so guesses are bounded. Who has
-    /// proven itself and asks about somebody else's key is no guesser.
+    /// Whose key this is, and which of its secrets; none where it is nobody's, which is a failed authentication of
+    /// `guesser`. Who has proven itself and asks about somebody else's key is no guesser.
     ///
     /// # Errors
     /// [`Error::RateLimited`], or what the store says.
@@ -65,14 +64,12 @@ impl Service {
                 None => self.keys_at_hand.forget(&digest),
             }
         }
-        let failure = guesser.map(|address| self.count_failure(address)).transpose()?;
-        let found = self.looked_for(digest, &hash).await;
-        if !matches!(found, Ok(None))
-            && let Some(failure) = failure
-        {
-            failure.put_back();
+        // Looked at first: a good key is taken whoever else fails at its address.
+        let found = self.looked_for(digest, &hash).await?;
+        if let (None, Some(address)) = (&found, guesser) {
+            self.count_failure(address)?;
         }
-        found
+        Ok(found)
     }
 
     async fn looked_for(&self, digest: Sha256, hash: &SecretHash) -> Result<Option<Authenticated>, Error> {

@@ -75,8 +75,8 @@ impl Service {
         self.change_client(kind, id, action, caller, |client, now| {
             let before = client.clone();
             self.apply(patch, client)?;
-            if client.quotas != before.quotas {
-                caller.check_binds(&client.account().owner, "changing its own quotas")?;
+            if client.quotas.is_looser_than(&before.quotas) {
+                caller.check_organization("raising what it may use")?;
             }
             let disabled = patch.status == Some(ClientStatus::Disabled);
             if disabled || (is_narrower(client, &before, &self.catalog.now()) && !keep_tokens) {

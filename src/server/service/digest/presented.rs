@@ -33,9 +33,8 @@ impl Holder {
 }
 
 impl Service {
-    /// Whose Digest key has this user name. Where the store has to be asked a failed authentication is counted meanwhile:
-    /// so guesses at names are bounded.
-    async fn digest_key_of(&self, username: &str, address: IpAddr) -> Result<Option<Holder>, Error> {
+    /// Whose Digest key has this user name.
+    async fn digest_key_of(&self, username: &str) -> Result<Option<Holder>, Error> {
         if !is_user_name(username) {
             return Ok(None);
         }
@@ -45,10 +44,7 @@ impl Service {
                 None => self.digests.at_hand.invalidate(username),
             }
         }
-        let meanwhile = self.count_failure(address)?;
-        let found = self.digest_key_looked_for(username).await;
-        meanwhile.put_back();
-        found
+        self.digest_key_looked_for(username).await
     }
 
     async fn digest_key_looked_for(&self, username: &str) -> Result<Option<Holder>, Error> {
@@ -105,7 +101,7 @@ impl Service {
             ));
         }
         let was_at_hand = self.digests.at_hand.contains_key(credentials.username.as_str());
-        let holder = self.digest_key_of(&credentials.username, address).await.map_err(undecided)?;
+        let holder = self.digest_key_of(&credentials.username).await.map_err(undecided)?;
         // What was made here cannot be guessed, and is served whoever else fails at its address. A guess at what was
         // brought along takes from the address before it is looked at.
         let can_be_guessed = holder.as_ref().and_then(Holder::key).is_none_or(|key| key.brought);
