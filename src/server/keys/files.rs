@@ -277,7 +277,7 @@ pub(super) fn read_sealing(folder: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, 
     let text = Zeroizing::new(fs::read(&path).map_err(io_error(&path))?);
     let found = pem::parse(&*text).ok().filter(|pem| pem.tag() == SEALING_TAG);
     let secret = found.map(|pem| Zeroizing::new(pem.into_contents())).filter(|secret| secret.len() == SEALING_LENGTH);
-    secret.map(Some).ok_or_else(|| KeyFileError::NoSealingKey { path })
+    secret.map(Some).ok_or(KeyFileError::NoSealingKey { path })
 }
 
 /// Writes the file of the sealing key, which is not there yet.
