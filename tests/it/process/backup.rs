@@ -81,7 +81,7 @@ fn webhook() -> (String, Receiver<()>) {
 async fn fill(place: &Place, server: &Mintage) -> (String, String) {
     place.text(&["api", "create", "https://orders.example", "--scope", "orders:read"]);
     place.text(&["role", "create", "READER", "--scope", "orders:read"]);
-    let (id, secret) = place.client(&["billing", "--scope", "orders:read", "--quota", "tokens.total=50"]);
+    let (id, secret) = place.client(&["billing", "--scope", "orders:read", "--quota", "tokens.total=1000000000"]);
     server.token(&id, &secret).await;
     assert_eq!(server.exchange(&id, "wrong").await.0, StatusCode::UNAUTHORIZED);
     let (gone, _) = place.client(&["gone"]);
