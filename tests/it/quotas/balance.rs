@@ -80,7 +80,7 @@ async fn a_project_pays_for_its_clients() {
 async fn a_top_up_that_is_sent_again_is_one() {
     let app = TestApp::start().await;
     let client = app.client(&[]).await;
-    let admin = operator(&app, ("default", "default"), &["mintage:clients:write"], &[]).await;
+    let admin = operator(&app, ("default", "default"), &[], &["ORG_OWNER"]).await;
     let token = token_with(&app, &admin, &["mintage:clients:write"]).await;
     let post = async |body: Value, key: &str| {
         let path = format!("/api/v1/clients/{}/balance", client.id);
