@@ -91,3 +91,27 @@ async fn a_projects_operator_does_not_raise_what_it_is_held_to() {
         call(&app, &of_organization, "PATCH", &path, json!({"limits": {"token": {"per_minute": 60}}})).await;
     assert_eq!(status, 200);
 }
+
+/// What an organization demands of a project's credentials is not for the project's operator to let go of.
+#[tokio::test]
+async fn a_projects_operator_does_not_loosen_its_policy() {
+    let app = world().await;
+    let policy = json!({"max_ttl": 86_400, "max_keys": 2, "require_expiry": true, "require_allowlist": true});
+    let token = operator(&app, "acme", "red", &["mintage:projects:write"], &[]).await;
+    ask(&app, "PATCH", "projects/red?organization=acme", &json!({ "secret_policy": policy })).await;
+    let patch = |policy: Value| call(&app, &token, "PATCH", "projects/red", json!({ "secret_policy": policy }));
+    for looser in [
+        Value::Null,
+        json!({"max_ttl": 86_401}),
+        json!({"max_ttl": null}),
+        json!({"max_keys": 3}),
+        json!({"max_keys": null}),
+        json!({"require_expiry": false}),
+        json!({"require_allowlist": false}),
+    ] {
+        let (status, problem) = patch(looser.clone()).await;
+        assert_eq!((status, &problem["reason"]), (403, &json!("beyond_caller")), "{looser}");
+    }
+    let (status, project) = patch(json!({"max_ttl": 3600, "max_keys": 1, "warn_before": 60})).await;
+    assert_eq!((status, &project["secret_policy"]["max_keys"]), (200, &json!(1)));
+}
