@@ -4,7 +4,7 @@ use mintage::oauth::metadata::{ACCESS_TOKEN_TYPE, API_KEY_TYPE, TOKEN_EXCHANGE};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::app::{TestApp, claims, header};
+use crate::app::{TestApp, claims, encode, header};
 use crate::client_changes::ask;
 use crate::forged::{form, whole};
 
@@ -154,16 +154,16 @@ async fn it_counts_as_the_keys_token_request_and_its_failures_as_the_addresss() 
 /// What a key was exchanged for ends with it.
 #[tokio::test]
 async fn a_token_does_not_outlive_its_key() {
-    let app = super::site().await;
-    let made = super::key_with(&app, serde_json::json!({"scopes": ["orders:read"], "ttl": 90})).await;
+    let app = site().await;
+    let made = key_with(&app, json!({"scopes": ["orders:read"], "ttl": 90})).await;
     app.advance(60);
-    let form = [
+    let pairs = [
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
         ("subject_token", made.key.as_str()),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
     ];
-    let request = app.http.post(app.url("/oauth/token")).body(crate::app::encode(&form));
+    let request = app.http.post(app.url("/oauth/token")).body(encode(&pairs));
     let answer = request.header("Content-Type", "application/x-www-form-urlencoded").send().await.unwrap();
-    let body: serde_json::Value = answer.json().await.unwrap();
+    let body: Value = answer.json().await.unwrap();
     assert_eq!(body["expires_in"], 30, "{body}");
 }
