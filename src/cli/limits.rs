@@ -83,23 +83,9 @@ pub(super) fn shown(limits: &Limits) -> String {
     output::or_dash(all.join(" "))
 }
 
-/// The limits in a table of a file, each with its path, below `limits`.
-pub(super) fn in_file(table: &toml::Table) -> Result<Vec<(String, Value)>, String> {
-    fn walk(table: &toml::Table, prefix: &str, all: &mut Vec<(String, Value)>) -> Result<(), String> {
-        for (name, value) in table {
-            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            match value {
-                toml::Value::Table(inner) => walk(inner, &path, all)?,
-                toml::Value::Integer(_) | toml::Value::String(_) => {
-                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    let Limit { path, value } = limit(&format!("{path}={text}"))?;
-                    all.push((format!("limits.{path}"), json!(value)));
-                }
-                _ => return Err(format!("limits.{path} has to be a whole number, or \"none\"")),
-            }
-        }
-        Ok(())
+impl Limit {
+    /// Its path below `limits`, and what it is to be in JSON.
+    pub(super) fn member(&self) -> (String, Value) {
+        (self.path.clone(), json!(self.value))
     }
-    let mut all = Vec::new();
-    walk(table, "", &mut all).map(|()| all)
 }

@@ -1,5 +1,7 @@
 //! What clients and projects have in common: their quotas, what is used of them, and their balances.
 
+use serde_json::{Value, json};
+
 use crate::api;
 use crate::api::{BalanceChange, PeriodQuotasPatch, PeriodUses, QuotaUse, QuotaUses, Quotas, QuotasPatch};
 
@@ -49,6 +51,22 @@ pub(super) fn quota(text: &str) -> Result<Quota, &'static str> {
         units => Some(units.parse().map_err(|_| "how many it is has to be a whole number, or none")?),
     };
     Ok(Quota { measure, period, units })
+}
+
+impl Quota {
+    /// Its path below `quotas`, and what it is to be in JSON.
+    pub(super) fn member(self) -> (String, Value) {
+        let measure = match self.measure {
+            Measure::Tokens => "tokens",
+            Measure::Requests => "requests",
+        };
+        let period = match self.period {
+            Period::Day => "day",
+            Period::Month => "month",
+            Period::Total => "total",
+        };
+        (format!("{measure}.{period}"), json!(self.units))
+    }
 }
 
 /// The merge patch that makes these quotas; none where there are none.

@@ -1,5 +1,6 @@
 //! The allowances of many: a bounded number of them, whoever asks.
 
+use std::borrow::Borrow;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -44,8 +45,12 @@ where
 
     /// That of `key`. Held by whoever has it, it is the same for all.
     #[must_use]
-    pub fn of(&self, key: K) -> Arc<Allowance> {
-        self.allowances.get_with(key, Arc::default)
+    pub fn of<Q>(&self, key: &Q) -> Arc<Allowance>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        self.allowances.get_with_by_ref(key, Arc::default)
     }
 }
 

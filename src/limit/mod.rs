@@ -88,9 +88,9 @@ impl Exceeded {
     pub fn detail(&self) -> String {
         let Standing { quota, window, .. } = self.standing;
         let what = match (self.standing.limit, window) {
-            (Limit::PerMinute, Some(window)) => format!("{quota} requests within {window} s"),
-            (Limit::PerDay, _) => format!("{quota} requests a day"),
-            (Limit::PerMinute | Limit::Concurrent, _) => format!("{quota} requests at once"),
+            (Limit::PerMinute, Some(window)) => format!("{} within {window} s", counted(quota, "request")),
+            (Limit::PerDay, _) => format!("{} a day", counted(quota, "request")),
+            (Limit::PerMinute | Limit::Concurrent, _) => format!("{} at once", counted(quota, "request")),
         };
         let whose = match self.whose {
             Whose::Client => "this client has at the token endpoint".to_owned(),
@@ -99,6 +99,12 @@ impl Exceeded {
         };
         format!("the limit of {what}, which {whose}, is reached; try again in {} s", self.retry_after)
     }
+}
+
+/// So many of something, as one says it.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// Whole seconds that `span` does not exceed.

@@ -89,12 +89,15 @@ impl QuotaExceeded {
     pub fn detail(&self) -> String {
         let Self { whose, what, period, quota, used, cost, resets_at } = self;
         let period = period.as_str();
+        // The plural is the name of the measure.
+        let what = if *quota == 1 { what.trim_end_matches('s') } else { what };
+        let is = if *used == 1 { "is" } else { "are" };
         let until = match resets_at {
             Some(at) => format!("it begins anew at {at}"),
             None => "the operator can raise it".to_owned(),
         };
         format!(
-            "the {whose}'s quota ({period}) is {quota} {what}, of which {used} are used, and this takes {cost}; {until}"
+            "the {whose}'s quota ({period}) is {quota} {what}, of which {used} {is} used, and this takes {cost}; {until}"
         )
     }
 }

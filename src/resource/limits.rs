@@ -118,7 +118,7 @@ impl Counted {
             return Ok((None, None));
         }
         let moment = Moment::of(&*self.limits.guard.verifier.clock);
-        let allowance = self.limits.credentials.of((class, token.client_id().into()));
+        let allowance = self.limits.credentials.of(&(class, token.client_id().into()));
         let taken = allowance.take(rate, *shadow, moment, Whose::Credential(class)).map_err(|exceeded| Refused {
             refusal: Refusal::RateLimited(exceeded),
             source: request.extensions().get::<SourceAddress>().copied(),

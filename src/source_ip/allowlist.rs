@@ -116,6 +116,13 @@ impl Allowlist {
         self.is_empty() || self.contains(ip)
     }
 
+    /// Whether it keeps nobody away: it admits every IPv4 address there is, or every IPv6 address.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let all = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
+        all.into_iter().any(|net| self.admits_all_of(&Self(vec![net])))
+    }
+
     /// Whether it admits every address that `other` admits, however the ranges are cut.
     #[must_use]
     pub fn admits_all_of(&self, other: &Self) -> bool {

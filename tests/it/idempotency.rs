@@ -306,3 +306,19 @@ async fn a_replay_leaves_no_record() {
     let records = audit(app).await;
     assert_eq!(records.iter().filter(|record| record["target"] == id.as_str()).count(), 1);
 }
+
+/// Whoever has the store could else try weak ones at the speed of SHA-256.
+#[tokio::test]
+async fn a_body_that_brings_a_secret_is_remembered_by_a_slow_hash() {
+    let app = TestApp::start().await;
+    for (body, slow) in [
+        (r#"{"name":"billing"}"#, false),
+        (r#"{"name":"billing","client_secret":"correct horse"}"#, true),
+        (r#"{"private_key":"correct horse","public_key":"billing"}"#, true),
+        (r#"{"pr\u0069vate_key":"correct horse","public_key":"billing"}"#, true),
+        (r#"{"clients":[{"name":"a"},{"name":"b","client_secret":"correct horse"}]}"#, true),
+    ] {
+        let receipt = app.service.receipt("name", body.as_bytes()).await.unwrap();
+        assert_eq!(receipt.fingerprint.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), slow, "{body}: {receipt:?}");
+    }
+}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use toml::Spanned;
 
 use crate::api::{ClientStatus, Level};
-use crate::cli::{Failure, limits};
+use crate::cli::{Failure, limits, quotas};
 use crate::secret::Environment;
 use crate::server::config::Span;
 
@@ -48,6 +48,7 @@ struct Project {
     secret_max_ttl: Option<Limit>,
     secret_warn_before: Option<Limit>,
     limits: Option<toml::Table>,
+    quotas: Option<toml::Table>,
     require_expiry: Option<bool>,
     require_allowlist: Option<bool>,
     max_keys: Option<u64>,
@@ -87,6 +88,7 @@ struct Client {
     ip_allowlist: Option<Vec<String>>,
     token_ttl: Option<Limit>,
     limits: Option<toml::Table>,
+    quotas: Option<toml::Table>,
     secret_ttl: Option<Limit>,
     description: Option<String>,
     owner: Option<String>,
@@ -233,13 +235,49 @@ impl Policy {
     }
 }
 
-/// The same, with the limits of its table.
-fn limited(mut wanted: Wanted, limits: Option<&toml::Table>) -> Result<Wanted, Failure> {
-    let Some(table) = limits else { return Ok(wanted) };
-    for (member, value) in limits::in_file(table).map_err(|error| wanted.error(&error))? {
-        wanted = wanted.member(&member, Some(value));
+/// The same, with what the table of this name says, each as `read` has it from a command line: `token.per_minute=100`.
+fn tabled(
+    wanted: Wanted,
+    name: &str,
+    table: Option<&toml::Table>,
+    read: impl Fn(&str) -> Result<(String, Value), String> + Copy,
+) -> Result<Wanted, Failure> {
+    fn walk(
+        mut wanted: Wanted,
+        name: &str,
+        table: &toml::Table,
+        prefix: &str,
+        read: impl Fn(&str) -> Result<(String, Value), String> + Copy,
+    ) -> Result<Wanted, Failure> {
+        for (inner, value) in table {
+            let path = format!("{prefix}{inner}");
+            let text = match value {
+                toml::Value::Table(table) => {
+                    wanted = walk(wanted, name, table, &format!("{path}."), read)?;
+                    continue;
+                }
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::String(text) => text.clone(),
+                _ => return Err(wanted.error(&format!("{name}.{path} has to be a whole number, or \"none\""))),
+            };
+            let (path, value) = read(&format!("{path}={text}")).map_err(|error| wanted.error(&error))?;
+            wanted = wanted.member(&format!("{name}.{path}"), Some(value));
+        }
+        Ok(wanted)
     }
-    Ok(wanted)
+    match table {
+        Some(table) => walk(wanted, name, table, "", read),
+        None => Ok(wanted),
+    }
+}
+
+fn limited(wanted: Wanted, table: Option<&toml::Table>) -> Result<Wanted, Failure> {
+    tabled(wanted, "limits", table, |text| limits::limit(text).map(|limit| limit.member()))
+}
+
+fn with_quotas(wanted: Wanted, table: Option<&toml::Table>) -> Result<Wanted, Failure> {
+    let read = |text: &str| quotas::quota(text).map(quotas::Quota::member).map_err(str::to_owned);
+    tabled(wanted, "quotas", table, read)
 }
 
 impl Organization {
@@ -266,7 +304,7 @@ impl Project {
             require_allowlist: self.require_allowlist,
             max_keys: self.max_keys,
         };
-        limited(policy.of(wanted), self.limits.as_ref())
+        with_quotas(limited(policy.of(wanted), self.limits.as_ref())?, self.quotas.as_ref())
     }
 }
 
@@ -308,7 +346,7 @@ impl Client {
             .member("description", self.description)
             .member("owner", self.owner)
             .member("labels", self.labels.map(|labels| json!(labels)));
-        let mut wanted = limited(wanted, self.limits.as_ref())?;
+        let mut wanted = with_quotas(limited(wanted, self.limits.as_ref())?, self.quotas.as_ref())?;
         wanted.secret_ttl = self.secret_ttl.and_then(|Limit(seconds)| seconds);
         wanted.save = self.save.map(|file| folder.join(file));
         Ok(wanted)

@@ -47,7 +47,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 16;
 /// The same about others, which anybody can make up.
 const STRANGERS_AT_ONCE: usize = 8;
-/// How many keys are asked about or wait for it; one more is answered 503.
+/// How many keys are asked about or wait for it; one more that was not good before is answered 503.
 const IN_LINE: usize = 1000;
 
 /// Nothing can be said.
@@ -212,7 +212,9 @@ impl Shared {
             None => {}
         }
         let Ok(runtime) = Handle::try_current() else { return Err(UNDECIDABLE) };
-        if self.patience.is_resting() || asking.len() >= IN_LINE {
+        // Keys that were good before are no more than are remembered: what anybody can make up does not keep them out.
+        let is_full = asking.len() >= IN_LINE && !self.answers.knows(&digest);
+        if self.patience.is_resting() || is_full {
             return Err(UNDECIDABLE);
         }
         let (told, answer) = watch::channel(None);

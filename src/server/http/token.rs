@@ -106,6 +106,7 @@ fn token_response(issued: IssuedToken, exchanged: bool) -> Response {
     body.push('}');
     let mut response = Response::new(axum::body::Body::from(body));
     let headers = response.headers_mut();
+    headers.reserve(8);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));

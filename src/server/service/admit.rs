@@ -100,7 +100,7 @@ impl Service {
         if limited.rate == Rate::UNLIMITED {
             return Ok(Admitted { standing: None, permit: None });
         }
-        let allowance = self.limiters.clients.of(client.client_id.clone());
+        let allowance = self.limiters.clients.of(&client.client_id);
         let taken = allowance.take(&limited.rate, limited.shadow, Moment::of(&*self.clock), Whose::Client)?;
         Ok(self.admitted(taken))
     }
@@ -122,7 +122,7 @@ impl Service {
         if limited.rate == Rate::UNLIMITED {
             return Ok(Admitted { standing: None, permit: None });
         }
-        let allowance = self.limiters.credentials.of((class, token.client_id().into()));
+        let allowance = self.limiters.credentials.of(&(class, token.client_id().into()));
         let taken = allowance.take(&limited.rate, limited.shadow, Moment::of(&*self.clock), Whose::Credential(class));
         taken.map(|taken| self.admitted(taken)).map_err(Refusal::RateLimited)
     }
@@ -169,7 +169,7 @@ impl Service {
     /// [`Exceeded`].
     pub(super) fn count_failure(&self, address: IpAddr) -> Result<Failure<'_>, Exceeded> {
         let limited = self.settings.limits.failed_auth;
-        let allowance = Arc::clone(&self.limiters.addresses.of(address_key(address)));
+        let allowance = self.limiters.addresses.of(&address_key(address));
         let taken = allowance.take(&limited.rate, limited.shadow, Moment::of(&*self.clock), Whose::Address)?;
         self.admitted(taken);
         Ok(Failure { allowance, rate: &self.settings.limits.failed_auth.rate })

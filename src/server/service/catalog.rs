@@ -14,7 +14,8 @@ use crate::server::store::{Registry, Store, StoreError};
 #[derive(Clone, Debug, Default)]
 pub struct CatalogSnapshot {
     organizations: BTreeMap<String, Arc<Organization>>,
-    projects: BTreeMap<(String, String), Arc<Project>>,
+    /// By organization, then by id: looked up with each token, and so without making keys.
+    projects: BTreeMap<String, BTreeMap<String, Arc<Project>>>,
     roles: BTreeMap<(String, String), Arc<Role>>,
     built_in: BTreeMap<String, Arc<Role>>,
     apis: BTreeMap<String, Arc<Api>>,
@@ -40,7 +41,8 @@ impl CatalogSnapshot {
             snapshot.organizations.insert(entry.id.clone(), Arc::new(entry));
         }
         for entry in registry.projects {
-            snapshot.projects.insert((entry.organization.clone(), entry.id.clone()), Arc::new(entry));
+            let own = snapshot.projects.entry(entry.organization.clone()).or_default();
+            own.insert(entry.id.clone(), Arc::new(entry));
         }
         for entry in registry.roles {
             let key = (entry.organization.clone().unwrap_or_default(), entry.name.clone());
@@ -66,12 +68,12 @@ impl CatalogSnapshot {
     /// The project of this organization and id.
     #[must_use]
     pub fn project(&self, organization: &str, id: &str) -> Option<&Arc<Project>> {
-        self.projects.get(&(organization.to_owned(), id.to_owned()))
+        self.projects.get(organization)?.get(id)
     }
 
     /// All projects, in order of their organizations and ids.
     pub fn projects(&self) -> impl Iterator<Item = &Arc<Project>> {
-        self.projects.values()
+        self.projects.values().flat_map(BTreeMap::values)
     }
 
     /// The role that an organization calls so: a built-in one, or one of its own.

@@ -196,13 +196,13 @@ impl Service {
         let catalog = self.catalog.now();
         let held = catalog.scopes_of(client);
         let grant = decide_grant(&held, requested, asked.resources, &catalog, &self.settings.issuer)?;
-        self.sign(authenticated, &grant, &catalog, asked.source)
+        self.sign(authenticated, grant, &catalog, asked.source)
     }
 
     fn sign(
         &self,
         authenticated: &Authenticated,
-        grant: &Grant<'_>,
+        grant: Grant<'_>,
         catalog: &CatalogSnapshot,
         source: SourceAddress,
     ) -> Result<(IssuedToken, Issued), Error> {
@@ -255,7 +255,7 @@ impl Service {
             ttl,
         };
         let refresh_in = pace::refresh_in(ttl, client.client_id.as_str(), source.ip);
-        let granted = grant.scopes.clone();
+        let granted = grant.scopes;
         Ok((IssuedToken { token, scopes, granted, expires_in: ttl, refresh_in, standing: None }, record))
     }
 }

@@ -64,9 +64,13 @@ impl SecretRules {
         if self.require_expiry && ends(after).iter().any(|(id, end)| end.is_none() && is_new(id)) {
             return violated(REQUIRE_EXPIRY, "every secret and every key has to end; say how long this one lives");
         }
-        let was_open = before.is_some_and(|before| before.ip_allowlist.is_empty());
-        if self.require_allowlist && after.ip_allowlist.is_empty() && !was_open {
-            return violated(REQUIRE_ALLOWLIST, "the addresses that it may come from have to be named (ip_allowlist)");
+        let was_open = before.is_some_and(|before| before.ip_allowlist.is_open());
+        if self.require_allowlist && after.ip_allowlist.is_open() && !was_open {
+            let why = match after.ip_allowlist.is_empty() {
+                true => "the addresses that it may come from have to be named (ip_allowlist)",
+                false => "its ip_allowlist names all IPv4 or all IPv6 addresses there are; name those it may come from",
+            };
+            return violated(REQUIRE_ALLOWLIST, why);
         }
         Ok(())
     }

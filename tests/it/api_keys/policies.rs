@@ -54,6 +54,10 @@ async fn everybody_has_to_say_where_they_come_from() {
     set(&app, "projects/default", json!({ "require_allowlist": true })).await;
     for path in ["clients", "api-keys"] {
         violates(&app, "POST", path, json!({ "name": "n" }), "require_allowlist").await;
+        // All there are are none in particular, however they are cut.
+        for open in [&["0.0.0.0/0"][..], &["::/0"], &["10.0.0.1", "0.0.0.0/1", "128.0.0.0/1"]] {
+            violates(&app, "POST", path, json!({ "name": "n", "ip_allowlist": open }), "require_allowlist").await;
+        }
     }
     let listed = json!({ "name": "n", "ip_allowlist": ["10.0.0.0/8"] });
     let client = created(&app, "clients", listed.clone()).await["client_id"].as_str().unwrap().to_owned();

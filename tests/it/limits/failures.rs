@@ -106,12 +106,12 @@ async fn many_addresses_are_kept_up_to_a_bound() {
     use mintage::limit::Limiter;
     let limiter: Limiter<u64> = Limiter::new(1000);
     for key in 0..50_000 {
-        drop(limiter.of(key));
+        drop(limiter.of(&key));
     }
     assert!(limiter.held() <= 1100, "{}", limiter.held());
     // Who was seen last is the same still.
-    let kept = limiter.of(49_999);
-    assert!(std::sync::Arc::ptr_eq(&kept, &limiter.of(49_999)));
+    let kept = limiter.of(&49_999);
+    assert!(std::sync::Arc::ptr_eq(&kept, &limiter.of(&49_999)));
 }
 
 /// A good API key is taken at its first use, too, whoever else fails at its address.

@@ -14,6 +14,8 @@ secret_max_ttl = "365d"
 id = "web"
 organization = "acme"
 secret_warn_before = "30d"
+limits.routes.write = { per_minute = 25, burst = 50 }
+quotas.requests.month = 1000000
 
 [[api]]
 identifier = "https://orders.example"
@@ -44,6 +46,7 @@ environment = "test"
 scopes = ["orders:write", "orders:read"]
 ip_allowlist = ["10.1.2.3/8"]
 token_ttl = "10m"
+quotas = { tokens = { day = 100, total = "none" }, requests.day = 5 }
 secret_ttl = "90d"
 description = "pays"
 owner = "finance"
@@ -93,7 +96,7 @@ async fn a_file_is_carried_out_once() {
     let refused = apply(&place, &["--yes"]);
     assert_eq!(refused.code, Some(1), "{}", refused.out);
     assert!(
-        refused.err.contains("etc/setup.toml:32: client billing") && refused.err.contains("--save-dir"),
+        refused.err.contains("etc/setup.toml:34: client billing") && refused.err.contains("--save-dir"),
         "{}",
         refused.err
     );
@@ -117,9 +120,21 @@ async fn a_file_is_carried_out_once() {
         ("description", json!("pays")),
         ("labels", json!({ "team": "finance", "tier": "1" })),
         ("status", json!("disabled")),
+        (
+            "quotas",
+            json!({
+                "tokens": { "day": 100, "month": null, "total": null },
+                "requests": { "day": 5, "month": null, "total": null },
+            }),
+        ),
     ] {
         assert_eq!(billing[member], expected, "{member}");
     }
+    let web = place.json(&["project", "show", "web", "--organization", "acme"]);
+    assert_eq!(
+        (&web["quotas"]["requests"]["month"], &web["limits"]["routes"]["write"]["burst"]),
+        (&json!(1_000_000), &json!(50))
+    );
     let api = place.json(&["api", "show", "https://orders.example"]);
     assert_eq!((&api["token_ttl"], &api["introspectors"]), (&json!(1800), &json!(["gateway"])));
     assert_eq!(api["scopes"][1]["description"], "to look at orders");
@@ -153,6 +168,7 @@ async fn what_changes_is_shown_and_what_cuts_tokens_off_is_marked() {
         .replace(r#"["orders:write", "orders:read"]"#, r#"["orders:list", "orders:read"]"#)
         .replace(r#"["orders:read", "mintage:projects:read"]"#, r#"["orders:read"]"#)
         .replace(r#"tier = "1""#, r#"level = "2""#)
+        .replace("day = 100, total", "day = 200, total")
         .replace(r#"token_ttl = "10m""#, r#"token_ttl = "none""#)
         .replace(r#"secret_max_ttl = "365d""#, r#"secret_max_ttl = "none""#);
     place.write("etc/setup.toml", &changed);
@@ -168,6 +184,7 @@ async fn what_changes_is_shown_and_what_cuts_tokens_off_is_marked() {
         "~ update client billing  cuts its tokens off",
         "    scopes: orders:read orders:write → orders:list orders:read",
         "    token_ttl: 10m → none",
+        "    quotas.tokens.day: 100 → 200",
         "    labels: team=finance tier=1 → level=2 team=finance",
         "0 to create, 4 to update, 2 unchanged.",
     ] {
