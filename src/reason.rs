@@ -162,6 +162,9 @@ reasons! {
     /// The body is larger than the route takes.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, Some("invalid_request"), No,
         "The body is too large", "Send a smaller body.";
+    /// The request's line and header fields are larger than what is read of them (RFC 6585 §5).
+    HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, Some("invalid_request"), No,
+        "The request's head is too large", "Send fewer or shorter header fields, and a shorter URI.";
     /// The body took too long to arrive.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, Some("invalid_request"), Later,
         "The request took too long to arrive", "Send it again, without pauses.";

@@ -148,6 +148,8 @@ pub enum Error {
         /// The most that is taken, in bytes.
         limit: usize,
     },
+    /// A head that is larger than what is read of one.
+    HeadTooLarge,
     /// A body that took too long.
     Timeout,
     /// The store does not answer, or there is no key to sign with. The cause is for the logs alone.
@@ -183,6 +185,7 @@ impl Error {
             Self::Conflict(_) => Reason::Conflict,
             Self::MethodNotAllowed => Reason::MethodNotAllowed,
             Self::BodyTooLarge { .. } => Reason::BodyTooLarge,
+            Self::HeadTooLarge => Reason::HeadTooLarge,
             Self::Timeout => Reason::RequestTimeout,
             Self::Unavailable(_) => Reason::Unavailable,
             Self::Internal(_) => Reason::InternalError,
@@ -240,6 +243,7 @@ impl Error {
             Self::NotFound { what, name } => format!("there is no {what} {name}"),
             Self::MethodNotAllowed => "this route has other methods: see the Allow header".to_owned(),
             Self::BodyTooLarge { limit } => format!("the body may have at most {limit} bytes"),
+            Self::HeadTooLarge => "the request's line and header fields may have 65536 bytes altogether, and there may be 100 fields".to_owned(),
             Self::Timeout => "the body did not arrive in time".to_owned(),
             Self::Unavailable(_) => "the service cannot answer for the moment; try again".to_owned(),
             Self::Internal(_) => {

@@ -196,11 +196,12 @@ impl Server {
     #[must_use]
     pub fn run(self) -> Running {
         let (stop, stopped) = watch::channel(false);
+        let refuse = Some(http::RefuseUnreadable::by(&self.app));
         let public = http::public_routes(self.app.clone());
         let admin = http::admin_routes(self.app);
         let tasks = vec![
-            tokio::spawn(http::serve_tcp(self.listener, public, stopped.clone())),
-            tokio::spawn(http::serve_unix(self.socket, http::MAX_ADMIN, admin, stopped.clone())),
+            tokio::spawn(http::serve_tcp(self.listener, public, refuse.clone(), stopped.clone())),
+            tokio::spawn(http::serve_unix(self.socket, http::MAX_ADMIN, admin, refuse, stopped.clone())),
             tokio::spawn(Arc::clone(&self.service).run_background(stopped.clone())),
             tokio::spawn(self.reviewer.run(stopped)),
         ];

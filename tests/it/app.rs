@@ -10,7 +10,7 @@ use mintage::id::RequestId;
 use mintage::jose::CompactJws;
 use mintage::server::config::{Config, RateKeys};
 use mintage::server::guards::Guards;
-use mintage::server::http::{App, public_routes, serve_tcp};
+use mintage::server::http::{App, RefuseUnreadable, public_routes, serve_tcp};
 use mintage::server::keys::{KeyRing, Settings as KeySettings};
 use mintage::server::model::{Actor, Origin, Retention};
 use mintage::server::service::{Caller, LEEWAY, LimitSettings, ReviewSettings, Service, Settings};
@@ -215,11 +215,13 @@ impl Builder {
         let (delay, metrics) =
             (self.config.limits.failed_auth.delay.duration(), self.config.limits.metrics_allow.clone());
         let (sources, guards) = (SourcePolicy::default(), Guards::default());
-        let routes = public_routes(App::new(Arc::clone(&service), sources, guards, delay, metrics));
+        let app = App::new(Arc::clone(&service), sources, guards, delay, metrics);
+        let refuse = Some(RefuseUnreadable::by(&app));
+        let routes = public_routes(app);
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {
             let _runs_on = stop;
-            serve_tcp(listener, routes, stopped).await;
+            serve_tcp(listener, routes, refuse, stopped).await;
         });
         TestApp {
             issuer: service.settings().issuer.to_string(),

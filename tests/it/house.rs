@@ -298,6 +298,7 @@ fn errors_page() -> String {
          | 413 | the body is too large | no: send less |\n\
          | 422 | the `Idempotency-Key` was used for another body | with another key |\n\
          | 429 | a rate limit | yes, after `Retry-After` |\n\
+         | 431 | the request's line and header fields are too large | no: send less |\n\
          | 500 | a fault of the service | yes, with growing pauses; tell the operator the `request_id` |\n\
          | 503 | the service cannot answer now | yes, after `Retry-After`, with growing pauses |\n\n\
          Behind nginx, which makes 500 of all but 401 and 403 of an `auth_request`, `status=nginx` folds the others into\n\

@@ -58,5 +58,6 @@ mod store_contract;
 mod store_find;
 mod store_registry;
 mod token;
+mod unreadable;
 mod usage;
 mod vectors;

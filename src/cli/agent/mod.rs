@@ -147,13 +147,13 @@ impl Served {
             let address = listener.local_addr()?;
             served.address = Some(address);
             let routes = http::loopback_routes(Arc::clone(tokens));
-            served.tasks.push(tokio::spawn(serve_tcp(listener, routes, stopped.clone())));
+            served.tasks.push(tokio::spawn(serve_tcp(listener, routes, None, stopped.clone())));
         }
         if let Some(path) = &config.socket {
             let socket = AdminSocket::bind(path)
                 .map_err(|error| Failure::new(format!("cannot serve on {}: {error}", path.display())))?;
             let routes = http::routes(Arc::clone(tokens));
-            served.tasks.push(tokio::spawn(serve_unix(socket, max_connections(), routes, stopped.clone())));
+            served.tasks.push(tokio::spawn(serve_unix(socket, max_connections(), routes, None, stopped.clone())));
         }
         // Said only when each is there: who reads the first line may use the second place.
         if let Some(address) = served.address {

@@ -2,6 +2,7 @@
 //! under way are finished.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::resource::RequestTarget;
 use crate::source_ip::Peer;
 
 use super::admin_socket::{AdminSocket, PeerUser};
+use super::unreadable::{Explained, RefuseUnreadable};
 
 /// How long a request's head may take to arrive, and a connection may idle between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -59,7 +61,13 @@ pub fn max_connections() -> usize {
 }
 
 /// Serves `routes` until `stop` turns true. The peer is in each request's extensions, as a [`Peer`].
-pub async fn serve_tcp(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
+/// What cannot be read is refused as `refuse` says; without it, as hyper does.
+pub async fn serve_tcp(
+    listener: TcpListener,
+    routes: Router,
+    refuse: Option<RefuseUnreadable>,
+    mut stop: watch::Receiver<bool>,
+) {
     let draining = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(max_connections()));
     loop {
@@ -71,6 +79,7 @@ pub async fn serve_tcp(listener: TcpListener, routes: Router, mut stop: watch::R
             Ok((stream, peer)) => {
                 // Answers are small and whole: waiting to fill a packet only delays them.
                 drop(stream.set_nodelay(true));
+                let stream = Explained::new(timed(stream), refuse.clone(), Some(peer.ip()));
                 serve_connection(stream, &routes, Peer(peer.ip()), &draining, permit.ok());
             }
             Err(error) => pause(&error).await,
@@ -82,7 +91,14 @@ pub async fn serve_tcp(listener: TcpListener, routes: Router, mut stop: watch::R
 
 /// Serves `routes` on a Unix socket, to `most` connections at once, until `stop` turns true. The peer's user is in each
 /// request's extensions, as a [`PeerUser`].
-pub async fn serve_unix(socket: AdminSocket, most: usize, routes: Router, mut stop: watch::Receiver<bool>) {
+/// What cannot be read is refused as `refuse` says; without it, as hyper does.
+pub async fn serve_unix(
+    socket: AdminSocket,
+    most: usize,
+    routes: Router,
+    refuse: Option<RefuseUnreadable>,
+    mut stop: watch::Receiver<bool>,
+) {
     let draining = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(most));
     loop {
@@ -93,6 +109,7 @@ pub async fn serve_unix(socket: AdminSocket, most: usize, routes: Router, mut st
         match accepted {
             Ok((stream, _)) => {
                 let user = PeerUser(stream.peer_cred().ok().map(|credentials| credentials.uid()));
+                let stream = Explained::new(timed(stream), refuse.clone(), None);
                 serve_connection(stream, &routes, user, &draining, permit.ok());
             }
             Err(error) => pause(&error).await,
@@ -100,6 +117,13 @@ pub async fn serve_unix(socket: AdminSocket, most: usize, routes: Router, mut st
     }
     drop(socket);
     drain(draining).await;
+}
+
+/// One that asks and never reads the answers is closed, too.
+fn timed<S: AsyncRead + AsyncWrite>(stream: S) -> Pin<Box<TimeoutStream<S>>> {
+    let mut timed = TimeoutStream::new(stream);
+    timed.set_write_timeout(Some(WRITE_TIMEOUT));
+    Box::pin(timed)
 }
 
 fn serve_connection<S, E>(
@@ -112,9 +136,6 @@ fn serve_connection<S, E>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    // One that asks and never reads the answers is closed, too.
-    let mut timed = TimeoutStream::new(stream);
-    timed.set_write_timeout(Some(WRITE_TIMEOUT));
     let routes = routes.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         let mut request: Request = request.map(Body::new);
@@ -127,7 +148,7 @@ fn serve_connection<S, E>(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(Box::pin(timed)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let connection = draining.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {

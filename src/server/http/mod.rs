@@ -35,6 +35,7 @@ mod revoke;
 mod roles;
 mod store;
 mod token;
+mod unreadable;
 mod usage;
 mod well_known;
 mod whoami;
@@ -58,6 +59,7 @@ use super::service::Service;
 use access::Access;
 pub use admin_socket::{AdminSocket, PeerUser};
 pub use listen::{MAX_ADMIN, max_connections, raise_descriptor_limit, serve_tcp, serve_unix};
+pub use unreadable::RefuseUnreadable;
 
 /// What handlers are given.
 #[derive(Clone, Debug)]

@@ -13,7 +13,8 @@ use crate::server::model::{Place, RefusalRecord};
 
 use super::Service;
 
-/// The most refusals that wait for the flush each second; more are counted, and neither written nor logged.
+/// The most refusals that wait for the flush each second, or a few more where several come at once; further ones are
+/// counted, and neither written nor logged.
 const WAITING: usize = 200;
 /// The most refusals that the ring keeps.
 const KEPT: u64 = 10_000;
@@ -42,6 +43,20 @@ impl Refusals {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether a refusal for this reason can be recorded; one that cannot is counted, and that is all it costs: a flood
+    /// is answered no slower for it.
+    fn have_room(&self, reason: Reason) -> bool {
+        let mut waiting = self.waiting();
+        if waiting.records.len() < WAITING {
+            return true;
+        }
+        match waiting.unrecorded.get_mut(reason.as_str()) {
+            Some(count) => *count += 1,
+            None => drop(waiting.unrecorded.insert(reason.as_str().to_owned(), 1)),
+        }
+        false
+    }
 }
 
 impl Service {
@@ -53,6 +68,10 @@ impl Service {
         client_id: Option<&ClientId>,
         source: Option<IpAddr>,
     ) {
+        // What is not recorded is not logged either: strangers fill neither.
+        if !self.refusals.have_room(error.reason()) {
+            return;
+        }
         let attempted = match error {
             Error::Unauthenticated(failure) | Error::BadSubjectToken(failure) => failure.client_id.as_ref(),
             _ => None,
@@ -60,7 +79,7 @@ impl Service {
         let client_id = client_id.or(attempted).map(ToString::to_string);
         let detail = self.own_words(error);
         let (reason, cause) = (error.reason(), error.cause());
-        let recorded = self.record_refusal(RefusalRecord {
+        let unrecorded = self.record_refusal(RefusalRecord {
             at: self.clock.now(),
             request_id: Some(request_id.as_str().to_owned()),
             reason: reason.as_str().to_owned(),
@@ -72,8 +91,7 @@ impl Service {
             unrecorded: 0,
             unrecorded_by_reason: BTreeMap::new(),
         });
-        // What is not recorded is not logged either: strangers fill neither.
-        let (Some(unrecorded), reason_name) = (recorded, reason.as_str()) else { return };
+        let reason_name = reason.as_str();
         match reason {
             Reason::Unavailable | Reason::InternalError => {
                 tracing::error!(%request_id, reason = reason_name, cause, unrecorded, "failed");
@@ -113,7 +131,9 @@ impl Service {
             // Who is told nothing is to be told nothing here either; the cause says it.
             Error::Unauthenticated(_) | Error::Unavailable(_) | Error::Internal(_) => None,
             Error::InvalidFields(_) | Error::NotFound { .. } | Error::Conflict(_) => None,
-            Error::MethodNotAllowed | Error::BodyTooLarge { .. } | Error::Timeout => Some(error.detail()),
+            Error::MethodNotAllowed | Error::BodyTooLarge { .. } | Error::HeadTooLarge | Error::Timeout => {
+                Some(error.detail())
+            }
         }
     }
 
@@ -123,17 +143,13 @@ impl Service {
         Some(self.clients.at_hand(&id)?.place())
     }
 
-    /// How many went unrecorded before this one; none where this one does, too.
-    fn record_refusal(&self, mut record: RefusalRecord) -> Option<u64> {
+    /// How many went unrecorded before this one.
+    fn record_refusal(&self, mut record: RefusalRecord) -> u64 {
         let mut waiting = self.refusals.waiting();
-        if waiting.records.len() >= WAITING {
-            *waiting.unrecorded.entry(record.reason).or_default() += 1;
-            return None;
-        }
         waiting.aggregate(&mut record);
         let unrecorded = record.unrecorded;
         waiting.records.push(record);
-        Some(unrecorded)
+        unrecorded
     }
 
     /// The record of the refused request of this name.
@@ -164,9 +180,12 @@ impl Service {
 impl RefusalObserver for Service {
     fn request_refused(&self, request_id: &RequestId, refused: &Refused) {
         self.metrics.guarded_request_refused(refused.reason());
+        if !self.refusals.have_room(refused.reason()) {
+            return;
+        }
         // The path is the caller's text.
         let own_words = !matches!(refused.refusal, Refusal::NoRule { .. });
-        let recorded = self.record_refusal(RefusalRecord {
+        self.record_refusal(RefusalRecord {
             at: self.clock.now(),
             request_id: Some(request_id.as_str().to_owned()),
             reason: refused.reason().as_str().to_owned(),
@@ -178,9 +197,7 @@ impl RefusalObserver for Service {
             unrecorded: 0,
             unrecorded_by_reason: BTreeMap::new(),
         });
-        if recorded.is_some() {
-            LogRefusals.request_refused(request_id, refused);
-        }
+        LogRefusals.request_refused(request_id, refused);
     }
 }
 

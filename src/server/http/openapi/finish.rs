@@ -25,6 +25,8 @@ const ALSO: [(&str, &str, &str); 3] = [
     ("/forward-auth/g/{guard}/{rest}", "/forward-auth/g/{guard}", "alone"),
 ];
 
+/// What any request can be refused for before it reaches a route.
+const UNREADABLE: &[Reason] = &[Reason::HeadTooLarge];
 /// What every guarded route can refuse for before its handler is asked.
 const GUARD: &[Reason] = &[
     Reason::MalformedRequest,
@@ -87,7 +89,10 @@ pub(super) fn finish(document: &mut OpenApi, listener: Listener, issuer: &str) {
     document.info = InfoBuilder::new()
         .title("Mintage")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("An OAuth2 client-credentials token service: issues short-lived, scoped JWTs."))
+        .description(Some(
+            "An OAuth2 client-credentials token service: issues short-lived, scoped JWTs. A request whose head cannot be \
+             read is refused with a problem, 400 or 431, whatever it asks for.",
+        ))
         .build();
     if listener == Listener::Public {
         document.servers = Some(vec![ServerBuilder::new().url(issuer.trim_end_matches('/')).build()]);
@@ -101,6 +106,7 @@ pub(super) fn finish(document: &mut OpenApi, listener: Listener, issuer: &str) {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             name(operation, method);
+            operation.responses.responses.extend(refusals(Surface::Problem, UNREADABLE));
             if path.starts_with("/api/v1/") {
                 complete(operation, path, method, listener);
             }

@@ -72,6 +72,7 @@ mod tests {
             Error::Conflict("c".to_owned()),
             Error::MethodNotAllowed,
             Error::BodyTooLarge { limit: 1 },
+            Error::HeadTooLarge,
             Error::Timeout,
             Error::Unavailable("u".to_owned()),
             Error::Internal("i".to_owned()),
@@ -100,6 +101,7 @@ mod tests {
                 | Error::Conflict(_)
                 | Error::MethodNotAllowed
                 | Error::BodyTooLarge { .. }
+                | Error::HeadTooLarge
                 | Error::Timeout
                 | Error::Unavailable(_)
                 | Error::Internal(_) => {}

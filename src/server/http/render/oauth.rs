@@ -49,6 +49,7 @@ pub(crate) fn oauth_error(error: &Error, request_id: RequestId) -> Response {
         | Error::Conflict(_)
         | Error::MethodNotAllowed
         | Error::BodyTooLarge { .. }
+        | Error::HeadTooLarge
         | Error::Timeout
         | Error::Internal(_) => {}
     }

@@ -113,6 +113,7 @@ pub(crate) fn problem_response(error: &Error, request_id: RequestId, errors_base
         | Error::Conflict(_)
         | Error::MethodNotAllowed
         | Error::BodyTooLarge { .. }
+        | Error::HeadTooLarge
         | Error::Timeout
         | Error::Internal(_) => {}
     }
