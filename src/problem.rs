@@ -4,8 +4,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::id::RequestId;
-#[cfg(feature = "resource")]
-use crate::limit::{Exceeded, InsufficientBalance, QuotaExceeded, Whose};
 use crate::reason::Reason;
 
 /// The media type of a problem.
@@ -54,42 +52,17 @@ impl Problem {
         self
     }
 
+    /// Adds members.
+    #[must_use]
+    pub fn with_members<'a>(mut self, members: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
+        self.extensions.extend(members.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+
     /// The JSON text.
     #[must_use]
     pub fn to_json(&self) -> String {
         // Strings, numbers and maps with string keys always serialize.
         serde_json::to_string(self).unwrap_or_default()
-    }
-
-    /// The same, with what there is to know of a limit that was reached.
-    #[cfg(feature = "resource")]
-    #[must_use]
-    pub fn with_exceeded(self, exceeded: &Exceeded) -> Self {
-        let Exceeded { standing, retry_after, whose } = exceeded;
-        let problem = self.with("limit", standing.limit.as_str()).with("retry_after", *retry_after);
-        match whose {
-            Whose::Credential(class) => problem.with("class", class.as_str()),
-            Whose::Client | Whose::Address => problem,
-        }
-    }
-
-    /// The same, with what there is to know of a quota that is used up.
-    #[cfg(feature = "resource")]
-    #[must_use]
-    pub fn with_quota(self, exceeded: &QuotaExceeded) -> Self {
-        self.with("quota", exceeded.quota)
-            .with("used", exceeded.used)
-            .with("cost", exceeded.cost)
-            .with("period", exceeded.period.as_str())
-            .with("counts", exceeded.what)
-            .with("whose", exceeded.whose)
-            .with("resets_at", exceeded.resets_at.map(|at| at.to_string()))
-    }
-
-    /// The same, with what there is to know of a balance.
-    #[cfg(feature = "resource")]
-    #[must_use]
-    pub fn with_balance(self, short: &InsufficientBalance) -> Self {
-        self.with("balance", short.balance).with("cost", short.cost).with("whose", short.whose)
     }
 }

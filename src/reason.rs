@@ -15,7 +15,11 @@ pub enum Retry {
     Renewed,
     /// Not until somebody else has changed something: an operator, mostly.
     Changed,
-    /// The same request, after as long as `Retry-After` says, or with growing pauses where it says nothing.
+    /// At once, with the nonce of the answer.
+    AtOnce,
+    /// The same request, with growing pauses.
+    Pauses,
+    /// The same request, after as long as `Retry-After` says.
     Later,
 }
 
@@ -27,6 +31,8 @@ impl Retry {
             Self::No => "no",
             Self::Renewed => "once, with a new token",
             Self::Changed => "no, until an operator has changed something",
+            Self::AtOnce => "yes, at once, with the nonce of the answer",
+            Self::Pauses => "yes, with growing pauses",
             Self::Later => "yes, after Retry-After",
         }
     }
@@ -92,13 +98,13 @@ reasons! {
         "The request is malformed", "Mend the request as the detail says; the same one will fail again.";
     /// The token does not verify.
     TokenInvalid = "token_invalid", UNAUTHORIZED, Some("invalid_token"), Renewed,
-        "The token does not verify", "Fetch a new token for this audience from this issuer.";
+        "The token does not verify", "Fetch a new token for this audience from this issuer; of an API key, check that it is whole.";
     /// The token has expired.
     TokenExpired = "token_expired", UNAUTHORIZED, Some("invalid_token"), Renewed,
         "The token has expired", "Fetch a new token; renew it before it expires.";
     /// The token was revoked, or its client or key was.
     TokenRevoked = "token_revoked", UNAUTHORIZED, Some("invalid_token"), Renewed,
-        "The token was revoked", "Fetch a new token once; if that fails, ask the operator about the client.";
+        "The token was revoked", "Fetch a new token once; if that fails, or it is an API key, ask the operator about the client or key.";
     /// The token lacks a scope.
     InsufficientScope = "insufficient_scope", FORBIDDEN, Some("insufficient_scope"), Changed,
         "The token lacks a scope that is needed here", "Ask the operator to grant the client the scope, then fetch a new token.";
@@ -118,7 +124,7 @@ reasons! {
         "Call from an allowed address, or ask the operator to add this one to the allowlist.";
     /// A limit on requests was reached.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, Some("temporarily_unavailable"), Later,
-        "A rate limit was reached", "Wait as long as Retry-After says, then send the same request again.";
+        "A rate limit was reached", "Wait as long as Retry-After says, then send the same request again; after wrong credentials, with right ones.";
     /// What was granted for a day, a month or altogether is used up.
     QuotaExceeded = "quota_exceeded", FORBIDDEN, Some("access_denied"), Changed,
         "The quota is used up", "Wait until the quota begins anew, where resets_at says when, or ask the operator for more.";
@@ -135,7 +141,7 @@ reasons! {
     DigestInvalid = "digest_invalid", UNAUTHORIZED, None, No,
         "The Digest credentials do not verify", "Check user name and password, and answer the newest challenge.";
     /// A Digest nonce that is not in use, or was used before (RFC 7616 §3.3).
-    DigestStale = "digest_stale", UNAUTHORIZED, None, Later,
+    DigestStale = "digest_stale", UNAUTHORIZED, None, AtOnce,
         "The Digest nonce is not good any more", "Answer the new challenge with the same user name and password.";
     /// Client authentication failed.
     InvalidClient = "invalid_client", UNAUTHORIZED, Some("invalid_client"), No,
@@ -166,7 +172,7 @@ reasons! {
     HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, Some("invalid_request"), No,
         "The request's head is too large", "Send fewer or shorter header fields, and a shorter URI.";
     /// The body took too long to arrive.
-    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, Some("invalid_request"), Later,
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, Some("invalid_request"), Pauses,
         "The request took too long to arrive", "Send it again, without pauses.";
     /// Members of the body are not what they should be.
     InvalidField = "invalid_field", BAD_REQUEST, Some("invalid_request"), No,
@@ -187,7 +193,7 @@ reasons! {
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, Some("temporarily_unavailable"), Later,
         "The service cannot answer for the moment", "Wait as long as Retry-After says, then try again.";
     /// Our own fault.
-    InternalError = "internal_error", INTERNAL_SERVER_ERROR, Some("server_error"), Later,
+    InternalError = "internal_error", INTERNAL_SERVER_ERROR, Some("server_error"), Pauses,
         "The service failed", "Try again later; tell the operator the request_id.";
 }
 

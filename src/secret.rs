@@ -181,15 +181,17 @@ pub struct KeyPrefix(String);
 /// It is no prefix of API keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a prefix of API keys has 2 to 32 of the characters a-z 0-9 _, and is neither mtg_cs, which clients' secrets have, nor \
-     mtg_dk, which Digest keys have"
+    "a prefix of API keys has 2 to 32 of the characters a-z 0-9 _, and does not begin with mtg_cs, as clients' secrets do, \
+     or mtg_dk, as Digest keys do"
 )]
 pub struct BadKeyPrefix;
 
 impl KeyPrefix {
     fn is_one(text: &str) -> bool {
-        text != CLIENT_PREFIX
-            && text != DIGEST_PREFIX
+        let is_others =
+            |other: &str| text.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+        !is_others(CLIENT_PREFIX)
+            && !is_others(DIGEST_PREFIX)
             && (2..=32).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     }

@@ -12,6 +12,9 @@ use super::{DAY, Exceeded, Limit, Moment, Rate, Shadow, Standing, Whose, seconds
 /// How long to wait for one of the requests that are under way. Nobody knows when one ends.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 
+/// How often it is said of a credential that a limit in shadow would have refused it.
+const SHADOW_SAID_EVERY: Duration = Duration::from_secs(60);
+
 /// What one credential has taken of what it may. It knows no limits: these are said anew each time, and may change.
 #[derive(Debug, Default)]
 pub struct Allowance {
@@ -24,6 +27,8 @@ struct Counts {
     bucket: Bucket,
     day: DayCount,
     under_way: u32,
+    /// When a limit in shadow was last said to have refused something.
+    shadow_said: Option<Duration>,
 }
 
 /// A request that is under way, and counts as such until this is dropped.
@@ -42,8 +47,10 @@ impl Drop for Permit {
 pub struct Taken {
     /// How the credential stands with the limit that binds; none where nothing is limited.
     pub standing: Option<Standing>,
-    /// The limit in shadow that would have refused it.
-    pub shadowed: Option<Limit>,
+    /// The limits in shadow that would have refused it.
+    pub shadowed: Shadow,
+    /// Whether that has not happened for a minute: a log that says so each time would be full of it.
+    pub shadowed_anew: bool,
     /// Where requests at once are limited: this one.
     pub permit: Option<Permit>,
 }
@@ -74,11 +81,14 @@ impl Allowance {
     ) -> Result<Taken, Exceeded> {
         let mut counts = self.counts();
         let verdicts = counts.verdicts(rate, moment);
-        let (mut binding, mut refusing, mut shadowed) = (None::<Standing>, None::<(Duration, Standing)>, None);
+        let (mut binding, mut refusing, mut shadowed) =
+            (None::<Standing>, None::<(Duration, Standing)>, Shadow::default());
         for verdict in verdicts.into_iter().flatten() {
             let Verdict { standing, wait } = verdict;
             if shadow.has(standing.limit) {
-                shadowed = shadowed.or(wait.map(|_| standing.limit));
+                if wait.is_some() {
+                    shadowed.insert(standing.limit);
+                }
                 continue;
             }
             if let Some(wait) = wait
@@ -94,9 +104,10 @@ impl Allowance {
             return Err(Exceeded { standing, retry_after: seconds_up(wait).max(1), whose });
         }
         counts.add(rate, moment.elapsed);
+        let shadowed_anew = !shadowed.is_empty() && counts.say_shadow(moment.elapsed);
         drop(counts);
         let permit = (rate.concurrent > 0).then(|| Permit(Arc::clone(self)));
-        Ok(Taken { standing: binding, shadowed, permit })
+        Ok(Taken { standing: binding, shadowed, shadowed_anew, permit })
     }
 
     /// Puts a request of this minute back, which was none after all.
@@ -117,7 +128,7 @@ impl Counts {
             let next = if taken.is_ok() { size.whole() / size.burst.get() } else { Duration::ZERO };
             let quota = u64::from(size.burst.get());
             let left = taken.map_or(0, u64::from);
-            Verdict::new(Limit::PerMinute, quota, left, Some(size.whole()), whole + next, now, taken.err())
+            Verdict::new(Limit::PerMinute, quota, left, Some(size.window()), whole + next, now, taken.err())
         });
         let day = (rate.per_day > 0).then(|| {
             let quota = u64::from(rate.per_day);
@@ -151,6 +162,17 @@ impl Counts {
     }
 }
 
+impl Counts {
+    /// Whether it is time to say that a limit in shadow would have refused something.
+    fn say_shadow(&mut self, elapsed: Duration) -> bool {
+        let due = self.shadow_said.is_none_or(|said| elapsed.saturating_sub(said) >= SHADOW_SAID_EVERY);
+        if due {
+            self.shadow_said = Some(elapsed);
+        }
+        due
+    }
+}
+
 impl Verdict {
     fn new(
         limit: Limit,
@@ -175,8 +197,13 @@ impl Verdict {
 }
 
 impl Standing {
-    /// Whether this one is used up before `other`: it has less left, or takes longer to have more.
+    /// Whether this one is used up before `other`: it has less left, or takes longer to have more. Requests at once come
+    /// back with each answer: who asks one after the other never meets that limit, and is told of it when none is left.
     fn binds_before(&self, other: &Self) -> bool {
-        (self.remaining, std::cmp::Reverse(self.reset_after)) < (other.remaining, std::cmp::Reverse(other.reset_after))
+        let rank = |standing: &Self| {
+            let comes_back = standing.limit == Limit::Concurrent && standing.remaining > 0;
+            (comes_back, standing.remaining, std::cmp::Reverse(standing.reset_after))
+        };
+        rank(self) < rank(other)
     }
 }

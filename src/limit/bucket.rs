@@ -11,7 +11,7 @@ use governor::state::{NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
 /// The size of a bucket: how many there can be at a stretch, and how many come back in a minute.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size {
     pub(super) per_minute: NonZeroU32,
     pub(super) burst: NonZeroU32,
@@ -33,15 +33,24 @@ impl Size {
         self.each().saturating_mul(self.burst.get())
     }
 
+    /// The same in whole seconds: the window of the limit.
+    pub(super) fn window(self) -> Duration {
+        let (burst, per_minute) = (u64::from(self.burst.get()), u64::from(self.per_minute.get()));
+        Duration::from_secs((burst * 60).div_ceil(per_minute))
+    }
+
     fn quota(self) -> Quota {
         Quota::with_period(self.each()).unwrap_or(Quota::per_minute(self.per_minute)).allow_burst(self.burst)
     }
 }
 
-/// What was taken from a bucket, whatever its size: when the next request would arrive, did all come evenly (GCRA's
-/// theoretical arrival time). Whoever holds it has it alone.
+/// What was taken from a bucket: when it is full again (GCRA's theoretical arrival time), at the size that it had.
+/// Whoever holds it has it alone.
 #[derive(Debug, Default)]
-pub(super) struct Bucket(Cell<Option<Nanos>>);
+pub(super) struct Bucket {
+    full_at: Cell<Option<Nanos>>,
+    size: Cell<Option<Size>>,
+}
 
 /// The moment that a bucket is asked about.
 #[derive(Debug, Default)]
@@ -68,9 +77,9 @@ impl StateStore for Kept<'_> {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let (outcome, next) = decide(self.bucket.0.get())?;
+        let (outcome, next) = decide(self.bucket.full_at.get())?;
         if !self.dry {
-            self.bucket.0.set(Some(next));
+            self.bucket.full_at.set(Some(next));
         }
         Ok(outcome)
     }
@@ -79,6 +88,7 @@ impl StateStore for Kept<'_> {
 impl Bucket {
     /// Takes a request at `elapsed`, unless `dry`: how many are left then, or how long it takes until there is one.
     pub(super) fn take(&self, size: Size, elapsed: Duration, dry: bool) -> Result<u32, Duration> {
+        self.resize(size, elapsed);
         // Arrivals count from where the limiter begins, which is the beginning of all time here.
         let limiter: RateLimiter<_, _, _, StateInformationMiddleware> =
             RateLimiter::new(size.quota(), Kept { bucket: self, dry }, Told::default());
@@ -89,15 +99,29 @@ impl Bucket {
         }
     }
 
+    /// When limits are changed, as many requests stay taken as were, and no more than there can be now: who is given more
+    /// has more at once, and who is given less does not wait for longer than a bucket takes to fill.
+    fn resize(&self, size: Size, elapsed: Duration) {
+        let Some(before) = self.size.replace(Some(size)).filter(|before| *before != size) else { return };
+        let Some(full_at) = self.full_at.get().map(Duration::from) else { return };
+        let owed = full_at.saturating_sub(elapsed).as_nanos();
+        let (was, is) = (before.each().as_nanos().max(1), size.each().as_nanos());
+        let owes = u64::try_from(owed.saturating_mul(is).div_ceil(was)).unwrap_or(u64::MAX);
+        let owes = Duration::from_nanos(owes).min(size.whole());
+        if owed > 0 {
+            self.full_at.set(Some(elapsed.saturating_add(owes).into()));
+        }
+    }
+
     /// Puts a request back.
     pub(super) fn put_back(&self, size: Size) {
-        let back = self.0.get().map(|at| at.saturating_sub(size.each().into()));
-        self.0.set(back);
+        let back = self.full_at.get().map(|at| at.saturating_sub(size.each().into()));
+        self.full_at.set(back);
     }
 
     /// How long it takes until it is full.
     pub(super) fn full_after(&self, elapsed: Duration) -> Duration {
-        let at: Duration = self.0.get().map_or(Duration::ZERO, Into::into);
+        let at: Duration = self.full_at.get().map_or(Duration::ZERO, Into::into);
         Reference::duration_since(&at, elapsed).into()
     }
 }

@@ -8,11 +8,13 @@ mod bucket;
 mod day;
 pub mod headers;
 mod limiter;
+mod members;
 mod quota;
 mod rate;
 
 pub use allowance::{Allowance, Permit, Taken};
 pub use limiter::{Limiter, address_key};
+pub use members::Member;
 pub use quota::{InsufficientBalance, Period, QuotaExceeded};
 pub use rate::{BadRate, Class, Limit, Limited, Rate, Shadow};
 
@@ -83,6 +85,12 @@ pub enum Whose {
 }
 
 impl Exceeded {
+    /// The same, told so much later.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self { retry_after: self.retry_after.saturating_sub(span.as_secs()).max(1), ..self }
+    }
+
     /// What happened, and what to do.
     #[must_use]
     pub fn detail(&self) -> String {

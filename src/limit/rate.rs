@@ -106,6 +106,8 @@ pub enum BadRate {
     },
 }
 
+const MINUTES_A_DAY: u64 = 24 * 60;
+
 impl Rate {
     /// No limits.
     pub const UNLIMITED: Self = Self { per_minute: 0, burst: 0, per_day: 0, concurrent: 0 };
@@ -128,7 +130,7 @@ impl Rate {
         if self.per_minute > 0 && self.burst == 0 {
             return Err(BadRate::NoBurst(self.per_minute));
         }
-        if self.per_minute > 0 && u64::from(self.burst) > u64::from(self.per_minute) * 24 * 60 {
+        if self.per_minute > 0 && u64::from(self.burst) > u64::from(self.per_minute) * MINUTES_A_DAY {
             return Err(BadRate::Endless { burst: self.burst, per_minute: self.per_minute });
         }
         Ok(self)
@@ -150,10 +152,13 @@ impl Rate {
     pub fn with(self, change: &RateChange) -> Self {
         let per_minute = change.per_minute.unwrap_or(self.per_minute);
         let burst = change.burst.or(change.per_minute).unwrap_or(self.burst);
+        // What was said where is not known to each other: a bucket of no size would be none, and one that takes more than
+        // a day to fill would be forgotten before.
+        let burst = if burst == 0 { per_minute } else { burst };
+        let most = u64::from(per_minute) * MINUTES_A_DAY;
         Self {
             per_minute,
-            // Whatever was said where: a bucket of no size would be none.
-            burst: if burst == 0 { per_minute } else { burst },
+            burst: u32::try_from(most).map_or(burst, |most| burst.min(most.max(per_minute))),
             per_day: change.per_day.unwrap_or(self.per_day),
             concurrent: change.concurrent.unwrap_or(self.concurrent),
         }
@@ -178,6 +183,25 @@ pub struct Shadow {
 }
 
 impl Shadow {
+    /// Whether none does.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Those that do.
+    pub fn iter(self) -> impl Iterator<Item = Limit> {
+        [Limit::PerMinute, Limit::PerDay, Limit::Concurrent].into_iter().filter(move |limit| self.has(*limit))
+    }
+
+    pub(super) fn insert(&mut self, limit: Limit) {
+        match limit {
+            Limit::PerMinute => self.per_minute = true,
+            Limit::PerDay => self.per_day = true,
+            Limit::Concurrent => self.concurrent = true,
+        }
+    }
+
     /// Whether `limit` does.
     #[must_use]
     pub const fn has(self, limit: Limit) -> bool {
@@ -192,13 +216,16 @@ impl Shadow {
 impl FromIterator<Limit> for Shadow {
     fn from_iter<I: IntoIterator<Item = Limit>>(limits: I) -> Self {
         let mut shadow = Self::default();
-        for limit in limits {
-            match limit {
-                Limit::PerMinute => shadow.per_minute = true,
-                Limit::PerDay => shadow.per_day = true,
-                Limit::Concurrent => shadow.concurrent = true,
-            }
-        }
+        limits.into_iter().for_each(|limit| shadow.insert(limit));
         shadow
+    }
+}
+
+impl fmt::Display for Shadow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, limit) in self.iter().enumerate() {
+            write!(f, "{}{limit}", if index > 0 { " " } else { "" })?;
+        }
+        Ok(())
     }
 }

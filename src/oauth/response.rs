@@ -1,6 +1,7 @@
 //! The answers of the token endpoint (RFC 6749 §5.1 and §5.2).
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::id::RequestId;
 use crate::reason::Reason;
@@ -51,6 +52,10 @@ pub struct ErrorResponse {
     pub reason: Reason,
     /// The request's name in the logs.
     pub request_id: RequestId,
+    /// What the reason carries besides.
+    #[serde(flatten)]
+    #[cfg_attr(feature = "server", schema(ignore))]
+    pub extensions: Map<String, Value>,
 }
 
 impl ErrorResponse {
@@ -66,6 +71,14 @@ impl ErrorResponse {
                 _ => '?',
             })
             .collect();
-        Self { error: reason.rfc_code().unwrap_or("invalid_request"), error_description, reason, request_id }
+        let error = reason.rfc_code().unwrap_or("invalid_request");
+        Self { error, error_description, reason, request_id, extensions: Map::new() }
+    }
+
+    /// Adds members (RFC 6749 §8.2 leaves room for them).
+    #[must_use]
+    pub fn with_members<'a>(mut self, members: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
+        self.extensions.extend(members.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self
     }
 }

@@ -185,7 +185,7 @@ impl Guard {
             verifier.leeway.as_secs()
         );
         report.note("times", life, claims.check_times(now, verifier.leeway));
-        let token = AccessToken { claims: claims.into() };
+        let token = AccessToken { claims: claims.into(), is_whole: false };
         self.explain_revocation(&token, now, report);
         self.explain_address(&token, source, report);
         match self.check_environment(&token) {

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, Response, Uri};
 
 use crate::id::RequestId;
+use crate::jose::claims::ClaimError;
 use crate::oauth::metadata::endpoint;
 use crate::scope::{BadScope, Scope, ScopeSet};
 use crate::source_ip::{Allowlist, Peer, SourceAddress, SourcePolicy};
@@ -285,9 +286,9 @@ impl Guard {
     /// The [`Refused`].
     pub fn decide_on(&self, token: AccessToken, source: Option<SourceAddress>) -> Result<AccessToken, Refused> {
         let client_id = || Some(token.client_id().to_owned());
-        self.verifier
-            .check_claims(&token, self.audiences.as_deref())
-            .map_err(|error| refused(Refusal::Token(error), source))?;
+        let is_for_us = self.verifier.check_claims(&token, self.audiences.as_deref());
+        is_for_us
+            .map_err(|error| Refused { client_id: client_id(), ..refused(self.not_for_us(error, &token), source) })?;
         for (control, decision) in [
             (Control::Revocation, self.verifier.check_revocation(&token).map_err(Refusal::Token)),
             (Control::Address, self.check_address(&token, source)),
@@ -308,6 +309,14 @@ impl Guard {
             );
         }
         Ok(token)
+    }
+
+    /// An API key is for the APIs of its scopes, and nobody can ask for another audience with it: what it lacks is a scope.
+    fn not_for_us(&self, error: ClaimError, token: &AccessToken) -> Refusal {
+        match (&error, self.scopes.check(token.scopes())) {
+            (ClaimError::WrongAudience { .. }, Err(lacking)) if token.is_whole => lacking,
+            _ => Refusal::Token(error.into()),
+        }
     }
 
     /// A request that is not what it should be, and where it came from, as far as that can be told.

@@ -124,9 +124,12 @@ impl Counted {
             source: request.extensions().get::<SourceAddress>().copied(),
             client_id: Some(token.client_id().to_owned()),
         })?;
-        if let Some(limit) = taken.shadowed {
+        for limit in taken.shadowed.iter() {
             metrics::counter!("mintage_shadow_refusals_total", "control" => limit.as_str()).increment(1);
-            tracing::info!(%limit, client_id = token.client_id(), "would have been refused (shadow)");
+        }
+        if taken.shadowed_anew {
+            let (limits, client_id, class) = (taken.shadowed, token.client_id(), class.as_str());
+            tracing::info!(%limits, client_id, class, "would have been refused (shadow); said once a minute");
         }
         Ok((taken.standing, taken.permit))
     }

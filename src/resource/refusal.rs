@@ -190,9 +190,9 @@ impl Refusal {
             Self::WrongEnvironment { needed, found } => {
                 problem = problem.with("environment", needed.clone()).with("token_environment", found.clone());
             }
-            Self::RateLimited(exceeded) => problem = problem.with_exceeded(exceeded),
-            Self::QuotaExceeded(exceeded) => problem = problem.with_quota(exceeded),
-            Self::InsufficientBalance(short) => problem = problem.with_balance(short),
+            Self::RateLimited(exceeded) => problem = problem.with_members(exceeded.members()),
+            Self::QuotaExceeded(exceeded) => problem = problem.with_members(exceeded.members()),
+            Self::InsufficientBalance(short) => problem = problem.with_members(short.members()),
             Self::NoCredentials
             | Self::Malformed(_)
             | Self::Token(_)

@@ -10,6 +10,8 @@ use crate::scope::ScopeSet;
 #[derive(Clone, Debug)]
 pub struct AccessToken {
     pub(super) claims: Arc<AccessTokenClaims>,
+    /// Whether it is what an API key or a Digest pair stands for: all that there is to be had with it.
+    pub(super) is_whole: bool,
 }
 
 impl AccessToken {
@@ -17,7 +19,7 @@ impl AccessToken {
     /// it; nothing verifies these claims.
     #[must_use]
     pub fn of_claims(claims: AccessTokenClaims) -> Self {
-        Self { claims: Arc::new(claims) }
+        Self { claims: Arc::new(claims), is_whole: true }
     }
 
     /// The client it was issued to.

@@ -123,13 +123,13 @@ impl Verifier {
     }
 
     /// Whether a token is for all of `audiences` (none: the verifier's own), and good by its times.
-    pub(super) fn check_claims(&self, token: &AccessToken, audiences: Option<&[Arc<str>]>) -> Result<(), TokenError> {
+    pub(super) fn check_claims(&self, token: &AccessToken, audiences: Option<&[Arc<str>]>) -> Result<(), ClaimError> {
         let claims = token.claims();
         match audiences {
             None => claims.check_audience(&self.audience)?,
             Some(audiences) => audiences.iter().try_for_each(|audience| claims.check_audience(audience))?,
         }
-        Ok(claims.check_times(self.clock.now(), self.leeway)?)
+        claims.check_times(self.clock.now(), self.leeway)
     }
 
     /// Whether the issuer signed `token` with a key that it still publishes: neither whom it is for, nor whether it is
@@ -149,7 +149,7 @@ impl Verifier {
         };
         // Whatever can change while a token lives is looked at on every hit.
         self.check_key(&verified, self.clock.now())?;
-        Ok(AccessToken { claims: Arc::clone(&verified.claims) })
+        Ok(AccessToken { claims: Arc::clone(&verified.claims), is_whole: false })
     }
 
     fn check_key(&self, verified: &Verified, now: UnixTime) -> Result<(), TokenError> {

@@ -147,6 +147,7 @@ impl Server {
                 read: config.limits.on_reads(),
                 write: config.limits.on_writes(),
                 failed_auth: config.limits.on_failures(),
+                failed_auth_delay: config.limits.failed_auth.delay.duration(),
             },
             key_prefix: config.api_keys.prefix.clone(),
             api_digest: config.api.digest,
@@ -159,8 +160,7 @@ impl Server {
             header: config.network.client_ip_header,
         };
         let limits = &config.limits;
-        let delay = limits.failed_auth.delay.duration();
-        let app = App::new(Arc::clone(&service), sources, guards, delay, limits.metrics_allow.clone());
+        let app = App::new(Arc::clone(&service), sources, guards, limits.metrics_allow.clone());
         warn_of_unknown(config, &service);
         let socket = AdminSocket::bind(&config.admin.socket)
             .map_err(|source| StartError::Socket { path: config.admin.socket.clone(), source })?;

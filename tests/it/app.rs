@@ -206,16 +206,18 @@ impl Builder {
             most_waiting: 1000,
             retention: Retention::default(),
             review: ReviewSettings::default(),
-            limits: LimitSettings::default(),
+            limits: LimitSettings {
+                failed_auth_delay: self.config.limits.failed_auth.delay.duration(),
+                ..LimitSettings::default()
+            },
             key_prefix: self.config.api_keys.prefix.clone(),
             api_digest: self.config.api.digest,
         };
         let (time, entropy) = (Arc::clone(&clock) as _, Arc::new(SystemEntropy::new()) as _);
         let service = Arc::new(Service::load(settings, time, entropy, store, keys).await.unwrap());
-        let (delay, metrics) =
-            (self.config.limits.failed_auth.delay.duration(), self.config.limits.metrics_allow.clone());
+        let metrics = self.config.limits.metrics_allow.clone();
         let (sources, guards) = (SourcePolicy::default(), Guards::default());
-        let app = App::new(Arc::clone(&service), sources, guards, delay, metrics);
+        let app = App::new(Arc::clone(&service), sources, guards, metrics);
         let refuse = Some(RefuseUnreadable::by(&app));
         let routes = public_routes(app);
         let (stop, stopped) = watch::channel(false);

@@ -203,3 +203,45 @@ async fn a_refusal_keeps_our_own_words_and_the_client() {
     assert_eq!(found.detail.as_deref(), body["detail"].as_str());
     assert!(found.detail.unwrap().contains("did you mean orders:read?"));
 }
+
+/// People paste secrets where names belong.
+#[tokio::test]
+async fn what_a_stranger_sent_is_neither_kept_nor_logged() {
+    let app = TestApp::start().await;
+    app.api("https://orders.example", &["orders:read"]).await;
+    let client = app.client(&["orders:read"]).await;
+    let pasted = "mtg_cs_live_pasted";
+    let token = app.token(&client).await;
+    let mut named = Vec::new();
+    for form in [
+        ("resource", format!("https://orders.example client_secret={pasted}")),
+        ("resource", pasted.to_owned()),
+        ("scope", format!("orders:read {pasted}")),
+        ("audience", format!("no scope of {pasted}")),
+    ] {
+        let answer = app.token_request(&client, &[(form.0, &form.1)]).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{form:?}");
+        named.push(answer.json::<Value>().await.unwrap());
+    }
+    for query in
+        [format!("scope={pasted}"), format!("audience={pasted}"), format!("scope=orders:read&audience={pasted}")]
+    {
+        for credential in [None, Some(token.as_str())] {
+            let answer = app.get(&format!("/forward-auth?{query}"), credential).await;
+            assert!(answer.status().is_client_error(), "{query}");
+            named.push(answer.json::<Value>().await.unwrap());
+        }
+    }
+    app.service.flush().await;
+    for answer in named {
+        let found = app.service.explain_refusal(answer["request_id"].as_str().unwrap()).await.unwrap();
+        let found = serde_json::to_string(&found).unwrap();
+        assert!(!found.contains("pasted"), "{found}");
+    }
+    // What is registered is named, as ever.
+    let answer = app.token_request(&client, &[("resource", "https://orders.example"), ("scope", "mintage:keys:read")]);
+    let answer: Value = answer.send().await.unwrap().json().await.unwrap();
+    app.service.flush().await;
+    let found = app.service.explain_refusal(answer["request_id"].as_str().unwrap()).await.unwrap();
+    assert!(found.detail.unwrap().contains("mintage:keys:read"));
+}

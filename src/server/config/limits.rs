@@ -142,6 +142,9 @@ impl Limits {
         ] {
             limited.rate.checked().map_err(|error| format!("{key}: {error}"))?;
         }
+        if let Some(other) = self.failed_auth.shadow.iter().find(|limit| **limit != Limit::PerMinute) {
+            return Err(format!("limits.failed_auth.shadow: there is no limit {other} here; it can be per_minute"));
+        }
         if self.failed_auth.delay > Span::from_secs(10) {
             return Err("limits.failed_auth.delay: at most \"10s\"; longer ones hold connections open".to_owned());
         }

@@ -19,29 +19,30 @@ use super::render::Fault;
 use super::{App, idempotency};
 
 /// What a request to a route of our own costs.
-const COST: u64 = 1;
+pub(super) const COST: u64 = 1;
 
 /// The listener that routes are made for.
 #[derive(Debug)]
 pub(super) struct Access<'a> {
     app: &'a App,
     public: bool,
+    cost: u64,
 }
 
-/// A guard before a route: a good token for the issuer's audience, with `scope` if one is named.
-pub(super) fn guarded(app: &App, route: MethodRouter<App>, scope: Option<&str>) -> MethodRouter<App> {
+/// A guard before a route: a good token for the issuer's audience, with `scope` if one is named. A request costs `cost`.
+pub(super) fn guarded(app: &App, route: MethodRouter<App>, scope: Option<&str>, cost: u64) -> MethodRouter<App> {
     let scopes = match scope.map(Scope::parse) {
         None => RequireScopes::None,
         Some(Ok(scope)) => RequireScopes::All([scope].into_iter().collect()),
         // What cannot be named cannot be held.
         Some(Err(_)) => RequireScopes::Any(ScopeSet::default()),
     };
-    let limited = route.route_layer(from_fn_with_state(app.clone(), within_limits));
+    let limited = route.route_layer(from_fn_with_state((app.clone(), cost), within_limits));
     limited.route_layer(app.api_guard.clone().scopes(scopes).layer())
 }
 
 /// Lets through what the guard has let through, as far as its credential's limits go, and says how these stand.
-async fn within_limits(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn within_limits(State((app, cost)): State<(App, u64)>, request: Request, next: Next) -> Response {
     let Some(token) = request.extensions().get::<AccessToken>().cloned() else {
         return Fault::new(&app, Error::Internal("a limited route without a guard".to_owned())).into_response();
     };
@@ -54,7 +55,7 @@ async fn within_limits(State(app): State<App>, request: Request, next: Next) -> 
         Ok(admitted) => admitted,
         Err(refusal) => return refused(refusal),
     };
-    let mut response = match app.service.charge(&token, COST).await {
+    let mut response = match app.service.charge(&token, cost).await {
         Ok(()) => next.run(request).await,
         Err(refusal) => refused(refusal),
     };
@@ -80,12 +81,17 @@ async fn run_to_end(State(app): State<App>, request: Request, next: Next) -> Res
 impl<'a> Access<'a> {
     /// To the public listener.
     pub(super) fn public(app: &'a App) -> Self {
-        Self { app, public: true }
+        Self { app, public: true, cost: COST }
     }
 
     /// To the admin socket.
     pub(super) fn local(app: &'a App) -> Self {
-        Self { app, public: false }
+        Self { app, public: false, cost: COST }
+    }
+
+    /// The same, for routes that cost nothing: who has used all that there is can look at it, and have more.
+    pub(super) fn free(&self) -> Self {
+        Self { cost: 0, ..*self }
     }
 
     fn guarded(&self, route: MethodRouter<App>, scope: &str) -> MethodRouter<App> {
@@ -93,7 +99,7 @@ impl<'a> Access<'a> {
             Ok(scope) => route.route_layer(axum::Extension(Needed(scope))),
             Err(_) => route,
         };
-        if self.public { guarded(self.app, route, Some(scope)) } else { route }
+        if self.public { guarded(self.app, route, Some(scope), self.cost) } else { route }
     }
 
     /// A route that looks at something.

@@ -56,7 +56,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
         axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(query)| Self(query)).map_err(|error| {
             let detail = format!("the query is not what it should be: {}", error.body_text());
-            Fault::new(app, Error::Malformed(detail)).repeating()
+            Fault::new(app, Error::Malformed(detail)).repeating("the query cannot be read; its sender was told where")
         })
     }
 }

@@ -1,7 +1,6 @@
 //! A client's form-encoded request to one of the endpoints under `/oauth/`, and how all of them are answered.
 
 use std::future::Future;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -10,7 +9,7 @@ use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use crate::clock::{Deadline, Stopwatch};
+use crate::clock::Stopwatch;
 use crate::limit::Whose;
 use crate::limit::headers::insert_standing;
 use crate::oauth::{basic, form};
@@ -58,7 +57,7 @@ where
         Ok(form) => decide(form).await,
         Err(error) => Err(error.into()),
     };
-    let ClientRefusal { error, client_id, standing } = match decided {
+    let ClientRefusal { mut error, client_id, standing } = match decided {
         Ok(response) => return response,
         Err(refusal) => refusal,
     };
@@ -71,7 +70,8 @@ where
         _ => false,
     };
     if failed {
-        hold(app, arrived).await;
+        app.service.hold_failure(arrived).await;
+        error = held(error, arrived);
     }
     let mut response = oauth_error(&error, request_id);
     if let Some(standing) = standing {
@@ -80,15 +80,11 @@ where
     response
 }
 
-/// Waits until a failed authentication may be answered: the delay after it arrived, and as much later as a slow check
-/// of a secret takes, whether there was one or not. That may grow while this one waits: all end at the same mark.
-async fn hold(app: &App, arrived: Stopwatch) {
-    loop {
-        let until = app.failed_auth_delay + app.service.slow_checks_take();
-        match until.saturating_sub(arrived.elapsed()) {
-            Duration::ZERO => return,
-            rest => Deadline::after(rest).reached().await,
-        }
+/// The same, of whose `Retry-After` some time has passed since it arrived.
+fn held(error: Error, arrived: Stopwatch) -> Error {
+    match error {
+        Error::RateLimited(exceeded) => Error::RateLimited(exceeded.after(arrived.elapsed())),
+        other => other,
     }
 }
 

@@ -89,7 +89,8 @@ async fn read_json<T: DeserializeOwned>(request: Request, app: &App, limit: usiz
     }
     // serde_json names members and types, and may repeat a value that was sent: its sender sees it, nobody else.
     serde_json::from_slice(&body).map_err(|error| {
-        Fault::new(app, Error::Malformed(format!("the body is not what it should be: {error}"))).repeating()
+        Fault::new(app, Error::Malformed(format!("the body is not what it should be: {error}")))
+            .repeating("the body cannot be read; its sender was told where")
     })
 }
 

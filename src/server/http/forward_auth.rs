@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use crate::limit::Class;
 use crate::limit::headers::insert_standing;
 use crate::oauth::form;
-use crate::resource::{AccessToken, Asked, Guard, Refusal, Refused};
+use crate::resource::{AccessToken, Asked, Guard, Refusal, Refused, TokenError};
 use crate::scope::ScopeSet;
 use crate::server::error::Error;
 use crate::server::guards::Policy;
@@ -25,6 +25,10 @@ use super::{App, well_known};
 
 /// The path below which the guards of the configuration are.
 const GUARDS: &str = "/forward-auth/g/";
+
+/// What is kept of a query that asks for nothing that can be decided.
+const BAD_QUERY: &str =
+    "the query of /forward-auth is malformed, or names a scope that no API defines; its sender was told";
 
 /// Whether a request may pass, by the policy of the query
 ///
@@ -41,7 +45,8 @@ pub(super) async fn by_query(State(app): State<App>, request: Request) -> Respon
     let (audiences, asked) = match asked {
         Ok(asked) => asked,
         // A mistake of whoever wrote the proxy's configuration: never folded, so that it is seen.
-        Err(error) => return Fault::new(&app, error).into_response(),
+        // Anybody can write such a query, with a secret in it.
+        Err(error) => return Fault::new(&app, error).repeating(BAD_QUERY).into_response(),
     };
     let class = class(&app, &request, asked.for_nginx);
     let question = Question { headers: request.headers(), peer: peer(&request), class, asked: None };
@@ -169,6 +174,7 @@ async fn decide(
     let mut response = match admitted {
         Ok(token) => identity(&token),
         Err(refused) => {
+            let refused = without_strangers_text(app, policy, refused);
             let (reason, request_id) = (refused.reason(), app.service.request_id());
             let id = HeaderValue::try_from(request_id.as_str());
             let guard = match refused.refusal {
@@ -188,6 +194,19 @@ async fn decide(
         insert_standing(response.headers_mut(), standing);
     }
     response
+}
+
+/// An audience that nobody registered is somebody's text, a secret perhaps: a refusal that names it is recorded.
+fn without_strangers_text(app: &App, policy: &Policy, refused: Refused) -> Refused {
+    match (&policy.audience, &refused.refusal) {
+        (Some(audience), Refusal::Token(TokenError::Invalid(why)))
+            if !app.service.knows_audience(audience) && why.contains(&**audience) =>
+        {
+            let why = "it is not for the audience that is asked for, which no API has".to_owned();
+            Refused { refusal: Refusal::Token(TokenError::Invalid(why)), ..refused }
+        }
+        _ => refused,
+    }
 }
 
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");

@@ -4,7 +4,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 
-use crate::resource::{Refusal, RequireScopes};
+use crate::limit::Class;
+use crate::limit::headers::insert_standing;
+use crate::resource::{Refusal, Refused, RequireScopes};
 use crate::scope::Scope;
 use crate::server::error::Error;
 use crate::source_ip::Peer;
@@ -32,8 +34,17 @@ pub(super) async fn show(State(app): State<App>, request: Request) -> Response {
     let guard = app.guard.clone().scopes(RequireScopes::All([scope.clone()].into_iter().collect()));
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let refused = match guard.decide_on_any(request.uri(), request.headers(), peer, None).await {
-        Ok((token, _)) => match app.service.authority(&token, &scope).await {
-            Ok(_) => return text(&app),
+        Ok((token, source)) => match app.service.authority(&token, &scope).await {
+            Ok(_) => match app.service.admit(&token, Class::Read).await {
+                Ok(admitted) => {
+                    let mut response = text(&app);
+                    if let Some(standing) = &admitted.standing {
+                        insert_standing(response.headers_mut(), standing);
+                    }
+                    return response;
+                }
+                Err(refusal) => Refused { refusal, source, client_id: Some(token.client_id().to_owned()) },
+            },
             Err(error) => return Fault::new(&app, error).into_response(),
         },
         Err(refused) => refused,

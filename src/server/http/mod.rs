@@ -41,7 +41,6 @@ mod well_known;
 mod whoami;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{any, get, post};
@@ -80,8 +79,6 @@ pub struct Shared {
     pub service: Arc<Service>,
     /// Whom to believe about source addresses.
     pub sources: Arc<SourcePolicy>,
-    /// A failed authentication is answered no sooner than this after it arrived.
-    pub failed_auth_delay: Duration,
     /// Who may read the metrics without a token.
     pub metrics_allow: Allowlist,
     /// The metadata documents, written once.
@@ -105,13 +102,7 @@ pub struct Shared {
 impl App {
     /// Everything that the routes of `service` need.
     #[must_use]
-    pub fn new(
-        service: Arc<Service>,
-        sources: SourcePolicy,
-        guards: Guards,
-        failed_auth_delay: Duration,
-        metrics_allow: Allowlist,
-    ) -> Self {
+    pub fn new(service: Arc<Service>, sources: SourcePolicy, guards: Guards, metrics_allow: Allowlist) -> Self {
         let issuer = Arc::clone(&service.settings().issuer);
         let api_digest = service.settings().api_digest;
         let resource_metadata: Arc<str> = url::Url::parse(&issuer)
@@ -137,7 +128,6 @@ impl App {
             resource_metadata,
             errors_base,
             sources,
-            failed_auth_delay,
             metrics_allow,
             guards,
             api_guard,
@@ -178,7 +168,7 @@ fn routes_below_the_issuer(app: &App) -> Router<App> {
         .route(OPENID_CONFIGURATION_PATH, get(well_known::authorization_server))
         .route(PROTECTED_RESOURCE_PATH, get(well_known::protected_resource))
         .route(JWKS_PATH, get(well_known::jwks))
-        .route("/api/v1/whoami", access::guarded(app, get(whoami::show), None))
+        .route("/api/v1/whoami", access::guarded(app, get(whoami::show), None, access::COST))
         .route("/forward-auth", any(forward_auth::by_query))
         .route("/forward-auth/g/{guard}", any(forward_auth::by_guard))
         .route("/forward-auth/g/{guard}/", any(forward_auth::by_guard))
@@ -218,7 +208,7 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
             "/api/v1/projects/{id}",
             access
                 .get(projects::show, "mintage:projects:read")
-                .merge(access.patch(projects::patch, "mintage:projects:write"))
+                .merge(access.free().patch(projects::patch, "mintage:projects:write"))
                 .merge(access.delete(projects::delete, "mintage:projects:write")),
         )
         .route(
@@ -253,7 +243,7 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
             "/api/v1/clients/{id}",
             access
                 .get(clients::show, "mintage:clients:read")
-                .merge(access.patch(clients::patch, "mintage:clients:write"))
+                .merge(access.free().patch(clients::patch, "mintage:clients:write"))
                 .merge(access.delete(clients::delete, "mintage:clients:write")),
         )
         .route(
@@ -263,12 +253,12 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
                 .merge(access.post(bulk::import_clients, "mintage:clients:write"))
                 .layer(axum::Extension(extract::MaxJson(bulk::MAX_BODY))),
         )
-        .route("/api/v1/projects/{id}/quotas", access.get(quotas::show_project, "mintage:projects:read"))
-        .route("/api/v1/projects/{id}/balance", access.post(quotas::change_project, "mintage:projects:write"))
-        .route("/api/v1/clients/{id}/quotas", access.get(quotas::show_client, "mintage:clients:read"))
-        .route("/api/v1/clients/{id}/balance", access.post(quotas::change_client, "mintage:clients:write"))
-        .route("/api/v1/api-keys/{id}/quotas", access.get(quotas::show_api_key, "mintage:api-keys:read"))
-        .route("/api/v1/api-keys/{id}/balance", access.post(quotas::change_api_key, "mintage:api-keys:write"))
+        .route("/api/v1/projects/{id}/quotas", access.free().get(quotas::show_project, "mintage:projects:read"))
+        .route("/api/v1/projects/{id}/balance", access.free().post(quotas::change_project, "mintage:projects:write"))
+        .route("/api/v1/clients/{id}/quotas", access.free().get(quotas::show_client, "mintage:clients:read"))
+        .route("/api/v1/clients/{id}/balance", access.free().post(quotas::change_client, "mintage:clients:write"))
+        .route("/api/v1/api-keys/{id}/quotas", access.free().get(quotas::show_api_key, "mintage:api-keys:read"))
+        .route("/api/v1/api-keys/{id}/balance", access.free().post(quotas::change_api_key, "mintage:api-keys:write"))
         .route("/api/v1/clients/{id}/usage", access.get(usage::show, "mintage:usage:read"))
         .route("/api/v1/clients/{id}/revoke", access.post(clients::revoke, "mintage:clients:write"))
         .route(
@@ -299,7 +289,7 @@ fn operators_routes(access: &Access<'_>) -> Router<App> {
             "/api/v1/api-keys/{id}",
             access
                 .get(api_keys::show, "mintage:api-keys:read")
-                .merge(access.patch(api_keys::patch, "mintage:api-keys:write"))
+                .merge(access.free().patch(api_keys::patch, "mintage:api-keys:write"))
                 .merge(access.delete(api_keys::delete, "mintage:api-keys:write")),
         )
         .route("/api/v1/api-keys/{id}/rotate", access.post(api_keys::rotate, "mintage:api-keys:write"))

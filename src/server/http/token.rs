@@ -72,6 +72,9 @@ fn read_exchange(
     if form.take("actor_token")?.is_some() {
         return malformed("nobody can act for another here: leave actor_token out");
     }
+    if form.take("actor_token_type")?.is_some() {
+        return malformed("there is no actor_token, so leave actor_token_type out (RFC 8693, 2.1)");
+    }
     let Some(subject_token) = subject_token else { return malformed("subject_token is missing; send the API key") };
     if !matches!(subject_token_type.as_deref(), Some(ACCESS_TOKEN_TYPE | API_KEY_TYPE)) {
         return Err(Error::Malformed(format!("subject_token_type has to be {API_KEY_TYPE} or {ACCESS_TOKEN_TYPE}")));

@@ -6,11 +6,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::api::{Limits, RateChange};
+use crate::clock::{Deadline, Stopwatch};
 use crate::id::ClientId;
 use crate::limit::{Class, Exceeded, Limited, Limiter, Moment, Permit, Rate, Standing, Taken, Whose, address_key};
-use crate::resource::{AccessToken, Refusal};
+use crate::resource::{AccessToken, DigestFailure, Refusal, TokenError};
 use crate::server::error::Error;
 use crate::server::model::Client;
 
@@ -31,6 +33,8 @@ pub struct LimitSettings {
     pub write: Limited,
     /// Failed authentications, per address.
     pub failed_auth: Limited,
+    /// How long after it arrived a failed authentication is answered at the soonest.
+    pub failed_auth_delay: Duration,
 }
 
 /// Where requests are limited.
@@ -102,7 +106,7 @@ impl Service {
         }
         let allowance = self.limiters.clients.of(&client.client_id);
         let taken = allowance.take(&limited.rate, limited.shadow, Moment::of(&*self.clock), Whose::Client)?;
-        Ok(self.admitted(taken))
+        Ok(self.admitted(taken, || (client.client_id.to_string(), "token")))
     }
 
     /// A request that a guard has let through, weighed against what its credential may do.
@@ -124,7 +128,8 @@ impl Service {
         }
         let allowance = self.limiters.credentials.of(&(class, token.client_id().into()));
         let taken = allowance.take(&limited.rate, limited.shadow, Moment::of(&*self.clock), Whose::Credential(class));
-        taken.map(|taken| self.admitted(taken)).map_err(Refusal::RateLimited)
+        let whose = || (token.client_id().to_owned(), class.as_str());
+        taken.map(|taken| self.admitted(taken, whose)).map_err(Refusal::RateLimited)
     }
 
     /// The limits of a client: the configuration's, with what its organization, its project and itself say instead.
@@ -155,11 +160,48 @@ impl Service {
         if exceeds { caller.check_organization("giving a client higher limits than its project has") } else { Ok(()) }
     }
 
-    fn admitted(&self, taken: Taken) -> Admitted {
-        if let Some(limit) = taken.shadowed {
-            self.metrics.limit_would_refuse(limit);
+    fn admitted(&self, taken: Taken, whose: impl FnOnce() -> (String, &'static str)) -> Admitted {
+        taken.shadowed.iter().for_each(|limit| self.metrics.limit_would_refuse(limit));
+        if taken.shadowed_anew {
+            let (whose, at) = whose();
+            tracing::info!(limits = %taken.shadowed, at, whose, "would have been refused (shadow); said once a minute");
         }
         Admitted { standing: taken.standing, permit: taken.permit }
+    }
+
+    /// Waits until a failed authentication may be answered: the delay after it arrived, and as much later as a slow
+    /// check of a secret takes, whether there was one or not. That may grow while this one waits: all end at the same
+    /// mark.
+    pub async fn hold_failure(&self, arrived: Stopwatch) {
+        loop {
+            let until = self.settings.limits.failed_auth_delay + self.slow_checks_take();
+            match until.saturating_sub(arrived.elapsed()) {
+                Duration::ZERO => return,
+                rest => Deadline::after(rest).reached().await,
+            }
+        }
+    }
+
+    /// The outcome of what a guard asked, when it may be answered: as [`Service::hold_failure`] has it.
+    pub(super) async fn held_if_failed<T>(
+        &self,
+        arrived: Stopwatch,
+        outcome: Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let failed = match &outcome {
+            Err(Refusal::Digest(DigestFailure::Invalid) | Refusal::Token(TokenError::Invalid(_))) => true,
+            Err(Refusal::RateLimited(exceeded)) => exceeded.whose == Whose::Address,
+            _ => false,
+        };
+        if failed {
+            self.hold_failure(arrived).await;
+        }
+        match outcome {
+            Err(Refusal::RateLimited(exceeded)) if failed => {
+                Err(Refusal::RateLimited(exceeded.after(arrived.elapsed())))
+            }
+            outcome => outcome,
+        }
     }
 
     /// A failed authentication from this address, which is counted before it is known to have failed; one that has not
@@ -171,7 +213,7 @@ impl Service {
         let limited = self.settings.limits.failed_auth;
         let allowance = self.limiters.addresses.of(&address_key(address));
         let taken = allowance.take(&limited.rate, limited.shadow, Moment::of(&*self.clock), Whose::Address)?;
-        self.admitted(taken);
+        self.admitted(taken, || (address.to_string(), "failed_auth"));
         Ok(Failure { allowance, rate: &self.settings.limits.failed_auth.rate })
     }
 }

@@ -3,8 +3,6 @@
 //! What was paid in is in the record of its owner, and changes with a record in the audit log; what was spent is in its
 //! account, and only grows. A balance is the difference, so that paying in and spending do not wait for each other.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use crate::api;
@@ -15,7 +13,6 @@ use crate::server::error::{Error, FieldError};
 use crate::server::model::{Account, AccountId, Kind, Project, Used};
 use crate::server::store::{Entry, StoreError};
 
-use super::accounts::HeldAccount;
 use super::entries::Tagged;
 use super::{Caller, MAX_TRIES, Service};
 
@@ -140,14 +137,6 @@ impl Service {
         self.quota_uses(project.account(), &project.quotas, project.paid_in).await
     }
 
-    /// The account of a balance that is to be changed, with all that was spent written: what is set then holds after a
-    /// crash, too.
-    async fn spent(&self, id: AccountId) -> Result<Arc<HeldAccount>, StoreError> {
-        let account = self.account(id).await?;
-        account.write(&*self.store).await?;
-        Ok(account)
-    }
-
     /// Changes the balance of a client or an API key. It takes the reach of its organization.
     ///
     /// # Errors
@@ -164,8 +153,8 @@ impl Service {
         for _ in 0..MAX_TRIES {
             let mut client = self.changeable(kind, id, caller).await?;
             caller.check_organization("changing a balance")?;
-            let account = self.spent(client.account()).await?;
-            let Adjustment { paid_in, was, is } = asked.adjust(client.paid_in, &account.used(self.clock.now()))?;
+            let settled = self.settled(client.account()).await?;
+            let Adjustment { paid_in, was, is } = asked.adjust(client.paid_in, &settled.account)?;
             if was == is {
                 return Ok(Tagged { tag: client.tag(), value: api::Balance { balance: is } });
             }
@@ -211,8 +200,8 @@ impl Service {
             let before = self.project_named(organization, id, caller)?;
             caller.check_tag(&before.tag())?;
             caller.check_organization("changing a balance")?;
-            let account = self.spent(before.account()).await?;
-            let Adjustment { paid_in, was, is } = asked.adjust(before.paid_in, &account.used(self.clock.now()))?;
+            let settled = self.settled(before.account()).await?;
+            let Adjustment { paid_in, was, is } = asked.adjust(before.paid_in, &settled.account)?;
             if was == is {
                 return Ok(Tagged { tag: before.tag(), value: api::Balance { balance: is } });
             }

@@ -1,7 +1,7 @@
 //! What organizations, projects and roles have in common: names, policies, and how one is changed.
 
 use crate::api::{Limits, MAX_UNITS, OrganizationPatch, Quotas, SecretPolicy, SecretPolicyPatch};
-use crate::limit::MAX_REQUESTS;
+use crate::limit::{BadRate, MAX_REQUESTS, Rate};
 use crate::server::error::{Error, FieldError};
 use crate::server::model::EntityTag;
 use crate::server::store::{CutOff, Entry, StoreError};
@@ -79,6 +79,11 @@ pub(super) fn check_limits(limits: &Limits, errors: &mut Vec<FieldError>) {
         if rate.burst == Some(0) {
             let detail = "at least 1; leave it out to have as many as per_minute, or set per_minute to 0 for no limit";
             errors.push(FieldError::new(field("burst"), detail));
+        }
+        if let (Some(per_minute), Some(burst)) = (rate.per_minute, rate.burst)
+            && let Err(error @ BadRate::Endless { .. }) = (Rate { per_minute, burst, ..Rate::UNLIMITED }).checked()
+        {
+            errors.push(FieldError::new(field("burst"), error.to_string()));
         }
     }
 }

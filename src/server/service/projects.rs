@@ -245,6 +245,10 @@ impl Service {
             if after.limits != before.limits {
                 caller.check_organization("changing the limits of a project")?;
             }
+            let _settled = match after.quotas == before.quotas {
+                true => None,
+                false => Some(self.settled(before.account()).await?),
+            };
             after.revision += 1;
             let (was, is) = (json!(before.shown()), json!(after.shown()));
             let change = self.change(caller, "project.update", id, Some(after.place()), was, is);

@@ -19,6 +19,38 @@ const WAITING: usize = 200;
 /// The most refusals that the ring keeps.
 const KEPT: u64 = 10_000;
 
+/// What refusals of scopes and resources are worded with; any other word in them was sent, or is registered.
+const OWN_WORDS: [&str; 28] = [
+    "API",
+    "another",
+    "belongs",
+    "client",
+    "granted",
+    "has",
+    "holds",
+    "identifier",
+    "is",
+    "names",
+    "no",
+    "none",
+    "not",
+    "of",
+    "requested",
+    "resource",
+    "scope",
+    "scopes",
+    "than",
+    "that",
+    "the",
+    "this",
+    "to",
+    "ask",
+    "fewer",
+    "for",
+    "a",
+    "any",
+];
+
 #[derive(Debug, Default)]
 pub(super) struct Refusals(Mutex<Waiting>);
 
@@ -126,7 +158,8 @@ impl Service {
             | Error::BadSubjectToken(_)
             | Error::Malformed(_) => Some(error.detail()),
             Error::InvalidScope(detail) | Error::InvalidTarget(detail) => {
-                detail.split(' ').any(registered).then(|| detail.clone())
+                let is_known = |word: &str| OWN_WORDS.contains(&word) || registered(word);
+                detail.split(' ').all(is_known).then(|| detail.clone())
             }
             // Who is told nothing is to be told nothing here either; the cause says it.
             Error::Unauthenticated(_) | Error::Unavailable(_) | Error::Internal(_) => None,
@@ -212,7 +245,8 @@ impl Service {
         }
         let written = self.store.note_refusals(records.clone(), KEPT).await;
         let mut waiting = self.refusals.waiting();
-        waiting.writing.clear();
+        // What was taken first is written first.
+        waiting.writing.drain(..records.len());
         if let Err(error) = written {
             self.metrics.flush_failed();
             tracing::warn!(%error, "refusals could not be written; they are in the log alone");
@@ -256,7 +290,7 @@ impl Service {
             tracing::info!(unrecorded = record.unrecorded, by_reason = ?record.unrecorded_by_reason, "refused, too many at once to record each");
             records.push(record);
         }
-        waiting.writing.clone_from(&records);
+        waiting.writing.extend_from_slice(&records);
         records
     }
 }

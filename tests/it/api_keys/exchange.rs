@@ -53,11 +53,12 @@ async fn what_cannot_be_granted_or_read_is_said() {
     let app = site().await;
     let key = key(&app).await;
     let client = app.client(&["orders:read"]).await;
-    let refusals: [(RequestBuilder, u16, &str); 8] = [
+    let refusals: [(RequestBuilder, u16, &str); 9] = [
         (exchange(&app, &key.key, &[("scope", "orders:write")]), 400, "invalid_scope"),
         (exchange(&app, &key.key, &[("resource", "urn:none")]), 400, "invalid_target"),
         (exchange(&app, &key.key, &[("requested_token_type", "urn:x")]), 400, "malformed_request"),
         (exchange(&app, &key.key, &[("actor_token", "x")]), 400, "malformed_request"),
+        (exchange(&app, &key.key, &[("actor_token_type", "x")]), 400, "malformed_request"),
         (exchange(&app, &key.key, &[]).basic_auth(&client.id, Some(&client.secret)), 400, "malformed_request"),
         (exchange(&app, "", &[]), 400, "malformed_request"),
         (

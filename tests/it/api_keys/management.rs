@@ -238,7 +238,7 @@ async fn nobody_makes_a_key_that_holds_more_than_they_do() {
 
 #[tokio::test]
 async fn the_configuration_takes_no_other_prefix() {
-    for bad in ["", "a", "Mtg", "a-b", "a.b"] {
+    for bad in ["", "a", "Mtg", "a-b", "a.b", "mtg_cs", "mtg_dk", "mtg_cs_live", "mtg_dk_x"] {
         assert!(mintage::secret::KeyPrefix::try_from(bad.to_owned()).is_err(), "{bad}");
     }
     let app = site_with(|config| config.api_keys.prefix = "x_".to_owned().try_into().unwrap()).await;

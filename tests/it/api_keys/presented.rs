@@ -36,7 +36,11 @@ async fn a_key_is_let_through_and_its_use_is_noted() {
     assert_eq!((write.status, write.header("x-auth-reason")), (403, Some("insufficient_scope")));
     app.api("urn:example:other", &["other:read"]).await;
     let other = forwarded_from(&app, [127, 0, 0, 1], &[("scope", "other:read")], &key.key).await;
-    assert_eq!((other.status, other.header("x-auth-reason")), (401, Some("token_invalid")), "another audience");
+    // Nobody can ask for a key with another audience: what it lacks is the scope.
+    assert_eq!((other.status, other.header("x-auth-reason")), (403, Some("insufficient_scope")));
+    // Where no scope is asked for, it is the audience after all.
+    let other = forwarded_from(&app, [127, 0, 0, 1], &[("audience", "urn:example:other")], &key.key).await;
+    assert_eq!((other.status, other.header("x-auth-reason")), (401, Some("token_invalid")));
 }
 
 #[tokio::test]
@@ -177,4 +181,31 @@ async fn guesses_are_bounded_and_good_keys_are_not() {
         assert_eq!(reading(&app, &fresh.key).await, GOOD);
     }
     assert_eq!(reading(&app, &key(&other).await.key).await, refused(401, "token_invalid"));
+}
+
+/// Guesses are answered no sooner than those at the token endpoint, and what is right at once.
+#[tokio::test]
+async fn what_fails_is_answered_after_the_delay() {
+    const DELAY: std::time::Duration = std::time::Duration::from_millis(400);
+    let app = site_with(|config| {
+        config.limits.failed_auth.delay = mintage::server::config::Span::from_millis(400);
+        config.limits.failed_auth.per_minute = 2;
+    })
+    .await;
+    let good = key(&app).await;
+    let elsewhere = key(&site().await).await.key;
+    for (bearer, status, late) in [
+        (&*good.key, 200, false),
+        (&*elsewhere, 401, true),
+        ("mtg_sk_live_short", 401, true),
+        (&*elsewhere, 401, true),
+        (&*elsewhere, 429, true),
+        (&*good.key, 200, false),
+    ] {
+        let start = std::time::Instant::now();
+        let found = whoami(&app, bearer).await.0;
+        let took = start.elapsed();
+        assert_eq!(found, status);
+        assert!(if late { took >= DELAY } else { took < DELAY }, "{status} after {took:?}");
+    }
 }

@@ -39,12 +39,63 @@ async fn the_nearest_says_how_many() {
     assert_eq!(limit_of(&app, &own).await, 9);
 }
 
+/// As many stay taken as were, whatever the limit is changed to: not the time that they would have taken to come back.
+#[tokio::test]
+async fn who_is_given_more_has_more_at_once() {
+    let app = limited(|_| {}).await;
+    let client = app.client_with(NewClient { limits: token_limit(5), ..NewClient::default() }).await;
+    let path = format!("clients/{}", client.id);
+    let ask_once = async || {
+        let answer = app.token_request(&client, &[]).send().await.unwrap();
+        (answer.status().as_u16(), standing(&answer), crate::limits::number(&answer, "retry-after"))
+    };
+    for left in (0..5).rev() {
+        assert_eq!(ask_once().await, (200, (5, left), 0));
+    }
+    assert_eq!(ask_once().await, (429, (5, 0), 12));
+    ask(&app, "PATCH", &path, &json!({"limits": {"token": {"per_minute": 100}}})).await;
+    assert_eq!(ask_once().await, (200, (100, 94), 0));
+    for left in (20..94).rev() {
+        assert_eq!(ask_once().await, (200, (100, left), 0));
+    }
+    // And who is given less waits no longer than for what there can be now.
+    ask(&app, "PATCH", &path, &json!({"limits": {"token": {"per_minute": 4}}})).await;
+    assert_eq!(ask_once().await, (429, (4, 0), 15));
+    app.advance(15);
+    assert_eq!(ask_once().await, (200, (4, 0), 0));
+    // A slow one that was used up does not outlive itself.
+    ask(&app, "PATCH", &path, &json!({"limits": {"token": {"per_minute": 1, "burst": 60}}})).await;
+    app.advance(3600);
+    for left in (0..60).rev() {
+        assert_eq!(ask_once().await, (200, (60, left), 0));
+    }
+    assert_eq!(ask_once().await, (429, (60, 0), 60));
+    ask(&app, "PATCH", &path, &json!({"limits": null})).await;
+    assert_eq!(ask_once().await, (200, (1000, 939), 0));
+}
+
+/// What was said at one place and at another makes no bucket that is forgotten before it is full.
+#[tokio::test]
+async fn a_burst_comes_back_within_a_day_whoever_set_it() {
+    let app = limited(|config| config.limits.token.burst = Some(1_000_000)).await;
+    let (status, _) = ask(&app, "PATCH", "projects/default", &json!({"limits": {"token": {"burst": 500_000}}})).await;
+    assert_eq!(status, 200);
+    let client = app.client(&[]).await;
+    assert_eq!(limit_of(&app, &client).await, 500_000);
+    let path = format!("clients/{}", client.id);
+    ask(&app, "PATCH", "organizations/default", &json!({"limits": {"token": {"per_minute": 1}}})).await;
+    assert_eq!(limit_of(&app, &client).await, 1440);
+    ask(&app, "PATCH", &path, &json!({"limits": {"token": {"per_minute": 2}}})).await;
+    assert_eq!(limit_of(&app, &client).await, 2);
+}
+
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_with_its_name() {
     let app = limited(|_| {}).await;
     for (limits, field) in [
         (json!({"token": {"burst": 0}}), "limits.token.burst"),
         (json!({"routes": {"read": {"per_day": 4_000_000_000_u32}}}), "limits.routes.read.per_day"),
+        (json!({"token": {"per_minute": 1, "burst": 1441}}), "limits.token.burst"),
     ] {
         for (method, path) in [("PATCH", "projects/default"), ("PATCH", "organizations/default"), ("POST", "clients")] {
             let body =

@@ -131,6 +131,54 @@ async fn a_new_token_is_no_new_allowance() {
     assert_eq!(app.get("/api/v1/whoami", Some(&other)).await.status(), 200);
 }
 
+/// Who asks one after the other never meets the limit on requests at once, however few these are.
+#[tokio::test]
+async fn the_limit_that_binds_is_the_one_that_is_used_up() {
+    let app = limited(|config| {
+        config.limits.routes.read.per_minute = 100;
+        config.limits.routes.read.burst = Some(200);
+        config.limits.routes.read.per_day = 150;
+    })
+    .await;
+    let token = app.token(&app.client(&[]).await).await;
+    for number in 1..=150 {
+        let answer = app.get("/api/v1/whoami", Some(&token)).await;
+        assert_eq!((answer.status().as_u16(), standing(&answer)), (200, (150, 150 - number)), "{number}");
+        assert_eq!(header(&answer, "ratelimit-policy"), Some("\"per_day\";q=150;w=86400"));
+    }
+    let app = limited(|_| {}).await;
+    let token = app.token(&app.client(&[]).await).await;
+    let answer = app.get("/api/v1/whoami", Some(&token)).await;
+    assert_eq!(header(&answer, "ratelimit-policy"), Some("\"per_minute\";q=1000;w=60"), "by default");
+    assert_eq!(standing(&answer), (1000, 999));
+}
+
+/// A number that does not divide a minute has a minute for its window, too.
+#[tokio::test]
+async fn a_window_is_a_minute() {
+    let app = limited(|config| config.limits.routes.read.per_minute = 7).await;
+    let token = app.token(&app.client(&[]).await).await;
+    let answer = app.get("/api/v1/whoami", Some(&token)).await;
+    assert_eq!(header(&answer, "ratelimit-policy"), Some("\"per_minute\";q=7;w=60"));
+}
+
+/// Metrics are a route of Mintage's own; who is let in by the address alone has no credential to be counted.
+#[tokio::test]
+async fn metrics_are_limited_where_a_token_reads_them() {
+    let app = limited(|config| config.limits.routes.read.per_minute = 2).await;
+    let client = app.client(&["mintage:metrics:read"]).await;
+    let token = app.token(&client).await;
+    for left in [1, 0] {
+        assert_eq!(standing(&app.get("/metrics", Some(&token)).await), (2, left));
+    }
+    let refused = app.get("/metrics", Some(&token)).await;
+    assert_eq!((refused.status().as_u16(), number(&refused, "retry-after")), (429, 30));
+    assert_eq!(refused.json::<Value>().await.unwrap()["reason"], "rate_limited");
+    for _ in 0..5 {
+        assert_eq!(app.get("/metrics", None).await.status(), 200);
+    }
+}
+
 /// So many at once, by default fifty, and a request that has ended is none of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_at_once_are_limited_while_they_are_under_way() {

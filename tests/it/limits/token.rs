@@ -176,7 +176,8 @@ async fn a_crowd_is_granted_what_the_limit_has_and_no_more() {
 async fn a_limit_in_shadow_counts_alone() {
     let app = limited(|config| {
         config.limits.token.per_minute = 2;
-        config.limits.token.shadow = vec![mintage::limit::Limit::PerMinute];
+        config.limits.token.per_day = 4;
+        config.limits.token.shadow = vec![mintage::limit::Limit::PerMinute, mintage::limit::Limit::PerDay];
         config.limits.failed_auth.per_minute = 1;
         config.limits.failed_auth.shadow = vec![mintage::limit::Limit::PerMinute];
     })
@@ -192,4 +193,5 @@ async fn a_limit_in_shadow_counts_alone() {
     }
     let metrics = app.get("/metrics", None).await.text().await.unwrap();
     assert!(metrics.contains("mintage_shadow_refusals_total{control=\"per_minute\"} 6\n"), "{metrics}");
+    assert!(metrics.contains("mintage_shadow_refusals_total{control=\"per_day\"} 1\n"), "{metrics}");
 }

@@ -99,6 +99,44 @@ fn no_more_is_granted_over_two_lives_than_the_bound_says() {
     assert!(killed_before_the_end >= 5, "only {killed_before_the_end} kills came before all was used");
 }
 
+/// What was granted under a wide quota, or a full balance, is written before it is a narrow one.
+#[test]
+fn what_was_granted_before_a_change_is_counted_after_a_kill() {
+    let place = Place::new();
+    let unlimited = "per_minute = 0\nper_day = 0\nconcurrent = 0\n";
+    place.write("mintage.toml", format!("[limits.routes.read]\n{unlimited}"));
+    for round in 0..4 {
+        let server = place.start(&ARGS);
+        let (wide, wide_secret) = place.client(&["wide", "--quota", "requests.total=100000"]);
+        let (paying, paying_secret) = place.client(&["paying"]);
+        place.text(&["client", "balance", &paying, "--set", "1000000"]);
+        let token = |id: &str, secret: &str| {
+            exchange(server.address, id, secret).unwrap().1["access_token"].as_str().unwrap().to_owned()
+        };
+        let (of_wide, of_paying) = (token(&wide, &wide_secret), token(&paying, &paying_secret));
+        let (stop, count) = (AtomicBool::new(false), AtomicUsize::new(0));
+        for _ in 0..200 {
+            assert_eq!(asks(server.address, &of_wide), Some(200));
+        }
+        place.text(&["client", "update", &wide, "--quota", "requests.total=250"]);
+        let mut server = server;
+        let one = |address| asks(address, &of_paying);
+        std::thread::scope(|scope| {
+            scope.spawn(|| granted(server.address, &stop, &count, &one));
+            wait_for("some", || (count.load(Ordering::SeqCst) > 50).then_some(()));
+            place.text(&["client", "balance", &paying, "--set", "10"]);
+            stop.store(true, Ordering::SeqCst);
+        });
+        server.signal("-KILL");
+        let server = place.start(&ARGS);
+        let used = place.json(&["client", "quotas", &wide])["requests"]["total"]["used"].as_u64().unwrap();
+        assert!(used >= 198, "round {round}: of 200 there are {used}");
+        let left = place.json(&["client", "quotas", &paying])["balance"].as_i64().unwrap();
+        assert!(left <= 10, "round {round}: {left} are left of 10");
+        drop(server.stop("-TERM"));
+    }
+}
+
 #[test]
 fn the_commands() {
     let place = Place::new();

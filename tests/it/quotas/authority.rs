@@ -57,3 +57,53 @@ async fn nobody_raises_what_binds_themselves() {
         assert_eq!(send("PATCH", path, &quotas, &of_manager).await, ok, "they are that already");
     }
 }
+
+/// Who has used all that there is looks at it, and has more, with the credential that has none left.
+#[tokio::test]
+async fn what_is_used_up_can_be_filled_up() {
+    let app = TestApp::start().await;
+    let owner = operator(&app, ("default", "default"), &[], &["ORG_OWNER"]).await;
+    let scopes = ["mintage:projects:read", "mintage:projects:write", "mintage:clients:read", "mintage:clients:write"];
+    let token = token_with(&app, &owner, &scopes).await;
+    let send = async |method: &str, path: &str, body: &Value| {
+        let request =
+            app.http.request(method.parse().unwrap(), app.url(&format!("/api/v1/{path}"))).bearer_auth(&token);
+        let response = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let reason = |answer: (u16, Value)| (answer.0, answer.1["reason"].as_str().unwrap_or_default().to_owned());
+    let own = format!("clients/{}", owner.id);
+    for path in ["projects/default", &*own] {
+        let (balance, quotas) = (format!("{path}/balance"), format!("{path}/quotas"));
+        assert_eq!(send("POST", &balance, &json!({ "set": 0 })).await.0, 200);
+        assert_eq!(reason(send("GET", path, &Value::Null).await), (402, "insufficient_balance".to_owned()));
+        let (status, shown) = send("GET", &quotas, &Value::Null).await;
+        assert_eq!((status, &shown["balance"]), (200, &json!(0)));
+        assert_eq!(send("POST", &balance, &json!({ "add": 2 })).await.1["balance"], 2);
+        assert_eq!(send("GET", path, &Value::Null).await.0, 200);
+        assert_eq!(send("GET", &quotas, &Value::Null).await.1["balance"], 1, "to look at it costs nothing");
+        assert_eq!(send("POST", &balance, &json!({ "set": null })).await.0, 200);
+
+        assert_eq!(send("PATCH", path, &json!({ "quotas": { "requests": { "day": 0 } } })).await.0, 200);
+        assert_eq!(reason(send("GET", path, &Value::Null).await), (403, "quota_exceeded".to_owned()));
+        assert_eq!(send("PATCH", path, &json!({ "quotas": null })).await.0, 200);
+        assert_eq!(send("GET", path, &Value::Null).await.0, 200);
+    }
+}
+
+/// The token endpoint says what the routes do.
+#[tokio::test]
+async fn a_quota_of_tokens_that_is_used_up_has_its_members() {
+    let app = TestApp::start().await;
+    let client = app.client(&[]).await;
+    let quotas = json!({ "quotas": { "tokens": { "total": 1 } } });
+    assert_eq!(crate::client_changes::ask(&app, "PATCH", &format!("clients/{}", client.id), &quotas).await.0, 200);
+    app.token(&client).await;
+    let refused = app.token_request(&client, &[]).send().await.unwrap();
+    assert_eq!(refused.status(), 403);
+    let body: Value = refused.json().await.unwrap();
+    assert_eq!((&body["error"], &body["reason"]), (&json!("access_denied"), &json!("quota_exceeded")));
+    let members = ["whose", "counts", "period", "quota", "used", "cost", "resets_at"].map(|name| body[name].clone());
+    let expected = [json!("client"), json!("tokens"), json!("total"), json!(1), json!(1), json!(1), Value::Null];
+    assert_eq!(members, expected, "{body}");
+}

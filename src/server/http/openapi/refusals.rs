@@ -109,7 +109,7 @@ kinds! {
     /// Of what scrapes metrics.
     OfMetrics = Problem [
         MalformedRequest, NoCredentials, TokenInvalid, TokenExpired, TokenRevoked, InsufficientScope, IpNotAllowed,
-        InternalError, Unavailable
+        RateLimited, InternalError, Unavailable
     ];
     /// Where an API is named that there is not.
     NoSuchApi = Problem [NotFound];

@@ -13,7 +13,13 @@ use crate::server::error::Error;
 /// The answer of the token endpoint to `error`.
 pub(crate) fn oauth_error(error: &Error, request_id: RequestId) -> Response {
     let reason = error.reason();
-    let body = ErrorResponse::new(reason, &error.detail(), request_id);
+    let members = match error {
+        Error::RateLimited(exceeded) => exceeded.members(),
+        Error::QuotaExceeded(exceeded) => exceeded.members(),
+        Error::InsufficientBalance(short) => short.members(),
+        _ => Vec::new(),
+    };
+    let body = ErrorResponse::new(reason, &error.detail(), request_id).with_members(members);
     let mut response = (reason.status(), axum::Json(body)).into_response();
     let answered = response.headers_mut();
     answered.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -21,8 +21,8 @@ pub(crate) struct Fault {
     error: Error,
     request_id: RequestId,
     app: App,
-    /// Whether the words may repeat what was sent, so that they are for its sender alone.
-    repeats: bool,
+    /// What is kept instead of words that may repeat what was sent, and are for its sender alone.
+    kept: Option<&'static str>,
     /// Whose request it is, as far as that is known, and where it came from.
     caller: (Option<ClientId>, Option<IpAddr>),
 }
@@ -35,7 +35,7 @@ impl Fault {
 
     /// `error`, in the request of this name.
     pub(crate) fn named(app: &App, error: Error, request_id: RequestId) -> Self {
-        Self { error, request_id, app: app.clone(), repeats: false, caller: (None, None) }
+        Self { error, request_id, app: app.clone(), kept: None, caller: (None, None) }
     }
 
     /// The same, in a request of this client, from there.
@@ -43,17 +43,17 @@ impl Fault {
         Self { caller: (client, source), ..self }
     }
 
-    /// The same, whose words may repeat what was sent: nobody but its sender sees them.
-    pub(crate) fn repeating(self) -> Self {
-        Self { repeats: true, ..self }
+    /// The same, whose words may repeat what was sent: nobody but its sender sees them. `kept` goes into the log.
+    pub(crate) fn repeating(self, kept: &'static str) -> Self {
+        Self { kept: Some(kept), ..self }
     }
 }
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let (client, source) = (self.caller.0.as_ref(), self.caller.1);
-        if self.repeats {
-            let kept = Error::Malformed("the body cannot be read; its sender was told where".to_owned());
+        if let Some(kept) = self.kept {
+            let kept = Error::Malformed(kept.to_owned());
             self.app.service.note_refusal_of(&self.request_id, &kept, client, source);
         } else {
             self.app.service.note_refusal_of(&self.request_id, &self.error, client, source);
@@ -94,11 +94,11 @@ pub(crate) fn problem_response(error: &Error, request_id: RequestId, errors_base
             problem = problem.with("lacking", json!(lacking));
         }
         Error::RateLimited(exceeded) => {
-            problem = problem.with_exceeded(exceeded);
+            problem = problem.with_members(exceeded.members());
             limited = Some(exceeded);
         }
-        Error::QuotaExceeded(exceeded) => problem = problem.with_quota(exceeded),
-        Error::InsufficientBalance(short) => problem = problem.with_balance(short),
+        Error::QuotaExceeded(exceeded) => problem = problem.with_members(exceeded.members()),
+        Error::InsufficientBalance(short) => problem = problem.with_members(short.members()),
         Error::PolicyViolated { policy, .. } => problem = problem.with("policy", *policy),
         Error::Malformed(_)
         | Error::Stale

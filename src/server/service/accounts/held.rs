@@ -45,6 +45,8 @@ struct Counts {
     account: Account,
     tokens: Progress,
     requests: Progress,
+    /// How many changes of quotas or balances are under way: until these are done, what is taken is written first.
+    settling: u32,
     /// Whether it is among those of which something is not written.
     is_noted: bool,
 }
@@ -71,6 +73,22 @@ pub(super) struct Taking {
     taken: Taken,
     measure: Measure,
     written: u64,
+}
+
+/// An account of which everything that was granted is written, and stays so until this is dropped: what was bounded by
+/// quotas or a balance as they were is not lost under others.
+#[derive(Debug)]
+pub(in super::super) struct Settled {
+    held: Arc<HeldAccount>,
+    /// It, as it was written.
+    pub(in super::super) account: Account,
+}
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        let mut counts = self.held.counts();
+        counts.settling = counts.settling.saturating_sub(1);
+    }
 }
 
 /// What was written of an account.
@@ -170,7 +188,7 @@ pub(super) fn take(parties: &[Party], measure: Measure, units: u64, now: UnixTim
     }
     let takings = all.iter_mut().map(|(party, counts)| {
         let left = party.paid_in.map(|paid_in| counts.account.balance(paid_in));
-        let may_wait = most_unwritten(&party.quotas, left);
+        let may_wait = if counts.settling > 0 { 0 } else { most_unwritten(&party.quotas, left) };
         let taken = counts.account.take(measure, units, party.paid_in.is_some());
         let progress = counts.progress(measure);
         progress.taken = progress.taken.saturating_add(units);
@@ -182,7 +200,7 @@ pub(super) fn take(parties: &[Party], measure: Measure, units: u64, now: UnixTim
 impl HeldAccount {
     fn of(id: AccountId, account: Account) -> Self {
         let (tokens, requests) = (Progress::default(), Progress::default());
-        let counts = Mutex::new(Counts { account, tokens, requests, is_noted: false });
+        let counts = Mutex::new(Counts { account, tokens, requests, settling: 0, is_noted: false });
         Self { id, counts, writing: tokio::sync::Mutex::new(()) }
     }
 
@@ -202,14 +220,19 @@ impl HeldAccount {
         self.counts().account.put_back(&taking.taken);
     }
 
-    /// What is to be written, if something is; and what is written then.
-    pub(super) fn snapshot(&self) -> Option<((AccountId, Account), Mark<'_>)> {
+    /// It, as it is now; and what is written once that is, if something is not.
+    fn now(&self) -> (Account, Option<Mark<'_>>) {
         let counts = self.counts();
         let Progress { taken: tokens, written: tokens_written } = counts.tokens;
         let Progress { taken: requests, written: requests_written } = counts.requests;
         let mark = Mark { account: self, tokens, requests };
-        (tokens > tokens_written || requests > requests_written)
-            .then(|| ((self.id.clone(), counts.account.clone()), mark))
+        (counts.account.clone(), Some(mark).filter(|_| tokens > tokens_written || requests > requests_written))
+    }
+
+    /// What is to be written, if something is; and what is written then.
+    pub(super) fn snapshot(&self) -> Option<((AccountId, Account), Mark<'_>)> {
+        let (account, mark) = self.now();
+        mark.map(|mark| ((self.id.clone(), account), mark))
     }
 
     /// Waits until as much is written as has to be before what was taken is granted.
@@ -218,9 +241,26 @@ impl HeldAccount {
         if is_written() { Ok(()) } else { self.write_unless(is_written, store).await }
     }
 
-    /// Writes it as it is now.
-    pub(in super::super) async fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
-        self.write_unless(|| false, store).await
+    /// Writes it as it is now, and all that is taken from now on before it is granted.
+    pub(super) async fn settled(self: &Arc<Self>, store: &dyn Store) -> Result<Settled, StoreError> {
+        let mut settled = {
+            let mut counts = self.counts();
+            counts.settling = counts.settling.saturating_add(1);
+            Settled { held: Arc::clone(self), account: counts.account.clone() }
+        };
+        let write = async {
+            let _turn = self.writing.lock().await;
+            let (account, mark) = self.now();
+            if let Some(mark) = mark {
+                store.note_accounts(vec![(self.id.clone(), account.clone())]).await?;
+                mark.is_written();
+            }
+            settled.account = account;
+            Ok(())
+        };
+        let gave_up = |_| Err(StoreError::Unavailable("the disk does not answer".to_owned()));
+        tokio::time::timeout(PATIENCE, write).await.unwrap_or_else(gave_up)?;
+        Ok(settled)
     }
 
     async fn write_unless(&self, is_written: impl Fn() -> bool, store: &dyn Store) -> Result<(), StoreError> {

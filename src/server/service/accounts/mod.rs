@@ -18,7 +18,7 @@ use crate::server::store::StoreError;
 
 use super::Service;
 
-pub(super) use held::{Accounts, HeldAccount};
+pub(super) use held::{Accounts, HeldAccount, Settled};
 use held::{Party, take};
 
 /// How many accounts are written in one transaction: a change that waits behind it waits for no more than that.
@@ -131,6 +131,11 @@ impl Service {
     /// The account of an owner, read from the store if it is not at hand.
     pub(super) async fn account(&self, id: AccountId) -> Result<Arc<HeldAccount>, StoreError> {
         self.accounts.of(id, &*self.store).await
+    }
+
+    /// The account of an owner whose quotas or balance are about to change, with all that was granted written.
+    pub(super) async fn settled(&self, id: AccountId) -> Result<Settled, StoreError> {
+        self.account(id).await?.settled(&*self.store).await
     }
 
     /// Writes what was used. What cannot be written is kept for the next try.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::api::ClientStatus;
-use crate::clock::UnixTime;
+use crate::clock::{Stopwatch, UnixTime};
 use crate::crypto::{Sha256, sha256};
 use crate::id::{ClientId, Generation};
 use crate::jose::claims::AccessTokenClaims;
@@ -206,6 +206,7 @@ impl ApiKeySource for Service {
     }
 
     fn introspect<'a>(&'a self, key: &'a str, source: Option<IpAddr>) -> ApiKeyAnswer<'a> {
-        Box::pin(self.presented(key, source))
+        let arrived = Stopwatch::start();
+        Box::pin(async move { self.held_if_failed(arrived, self.presented(key, source).await).await })
     }
 }

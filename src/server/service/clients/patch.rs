@@ -72,6 +72,10 @@ impl Service {
         action: &'static str,
         caller: &Caller,
     ) -> Result<Client, Error> {
+        let _settled = match &patch.quotas {
+            None => None,
+            Some(_) => Some(self.settled(self.existing(kind, id, caller).await?.account()).await?),
+        };
         self.change_client(kind, id, action, caller, |client, now| {
             let before = client.clone();
             self.apply(patch, client)?;

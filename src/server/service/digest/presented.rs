@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::api::ClientStatus;
+use crate::clock::Stopwatch;
 use crate::id::ClientId;
 use crate::oauth::challenge::REALM;
 use crate::oauth::digest::{ALGORITHMS, Credentials, Secrets, challenge};
@@ -158,6 +159,7 @@ impl DigestSource for Service {
     }
 
     fn resolve<'a>(&'a self, parameters: &'a str, asked: &'a Asked, source: Option<IpAddr>) -> ApiKeyAnswer<'a> {
-        Box::pin(self.resolved(parameters, asked, source))
+        let arrived = Stopwatch::start();
+        Box::pin(async move { self.held_if_failed(arrived, self.resolved(parameters, asked, source).await).await })
     }
 }
