@@ -17,6 +17,7 @@ use crate::resource::{AccessToken, Asked, Guard, Refusal, Refused, TokenError};
 use crate::scope::ScopeSet;
 use crate::server::error::Error;
 use crate::server::guards::Policy;
+use crate::server::service::UnknownScope;
 use crate::source_ip::Peer;
 
 use super::openapi::{AtAGuard, Forwarded, OfAForwardedRequest};
@@ -26,9 +27,8 @@ use super::{App, well_known};
 /// The path below which the guards of the configuration are.
 const GUARDS: &str = "/forward-auth/g/";
 
-/// What is kept of a query that asks for nothing that can be decided.
-const BAD_QUERY: &str =
-    "the query of /forward-auth is malformed, or names a scope that no API defines; its sender was told";
+/// What is kept of a query that names nothing that anybody has registered.
+const UNKNOWN_SCOPE: &str = "no API defines a scope that the query names; its sender was told which";
 
 /// Whether a request may pass, by the policy of the query
 ///
@@ -41,12 +41,19 @@ const BAD_QUERY: &str =
     responses((status = 200, description = "The request may pass; who it is stands in X-Auth-… headers"), OfAForwardedRequest),
 )]
 pub(super) async fn by_query(State(app): State<App>, request: Request) -> Response {
-    let asked = Wanted::read(request.uri().query()).and_then(|asked| Ok((audiences(&app, &asked.policy)?, asked)));
-    let (audiences, asked) = match asked {
+    // A mistake of whoever wrote the proxy's configuration: never folded, so that it is seen.
+    let asked = match Wanted::read(request.uri().query()) {
         Ok(asked) => asked,
-        // A mistake of whoever wrote the proxy's configuration: never folded, so that it is seen.
-        // Anybody can write such a query, with a secret in it.
-        Err(error) => return Fault::new(&app, error).repeating(BAD_QUERY).into_response(),
+        Err(error) => return Fault::new(&app, error).into_response(),
+    };
+    let audiences = match audiences(&app, &asked.policy) {
+        Ok(audiences) => audiences,
+        Err(unknown) => {
+            let is_a_slip = unknown.near.is_some();
+            let fault = Fault::new(&app, unknown.into());
+            // Anybody can write such a query, with a secret in it.
+            return if is_a_slip { fault } else { fault.repeating(UNKNOWN_SCOPE) }.into_response();
+        }
     };
     let class = class(&app, &request, asked.for_nginx);
     let question = Question { headers: request.headers(), peer: peer(&request), class, asked: None };
@@ -92,7 +99,7 @@ pub(super) async fn by_guard(State(app): State<App>, request: Request) -> Respon
     };
     let audiences = match audiences(&app, policy) {
         Ok(audiences) => audiences,
-        Err(error) => return fault(error),
+        Err(error) => return fault(error.into()),
     };
     let rule = |token| match covered {
         true => Ok(token),
@@ -116,7 +123,7 @@ fn class(app: &App, request: &Request, for_nginx: bool) -> Class {
 }
 
 /// The audiences of a policy: its own, or what follows from its scopes.
-fn audiences(app: &App, policy: &Policy) -> Result<Vec<Arc<str>>, Error> {
+fn audiences(app: &App, policy: &Policy) -> Result<Vec<Arc<str>>, UnknownScope> {
     let of_scopes = app.service.audiences_of(&policy.scopes)?;
     Ok(policy.audience.clone().map_or(of_scopes, |audience| vec![audience]))
 }

@@ -4,23 +4,39 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::oauth::metadata::ProtectedResourceMetadata;
-use crate::scope::ScopeSet;
+use crate::scope::{Scope, ScopeSet};
 use crate::server::error::Error;
 
 use super::Service;
+
+/// A scope that no API defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownScope {
+    /// It, as it was sent.
+    pub scope: Scope,
+    /// One that is much like it: then it is a slip, and no secret in the wrong place.
+    pub near: Option<String>,
+}
+
+impl From<UnknownScope> for Error {
+    fn from(UnknownScope { scope, near }: UnknownScope) -> Self {
+        let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        Self::Malformed(format!("no API defines the scope {scope}{hint}"))
+    }
+}
 
 impl Service {
     /// The identifiers of the APIs that define `scopes`: who needs those scopes needs tokens for all of these.
     ///
     /// # Errors
-    /// [`Error::Malformed`], which names a scope that no API defines.
-    pub fn audiences_of(&self, scopes: &ScopeSet) -> Result<Vec<Arc<str>>, Error> {
+    /// [`UnknownScope`].
+    pub fn audiences_of(&self, scopes: &ScopeSet) -> Result<Vec<Arc<str>>, UnknownScope> {
         let catalog = self.catalog.now();
         let mut audiences = BTreeSet::new();
         for scope in scopes.iter() {
             if !catalog.defines(scope) {
-                let hint = catalog.nearest(scope.as_str(), None).map(|near| format!("; did you mean {near}?"));
-                return Err(Error::Malformed(format!("no API defines the scope {scope}{}", hint.unwrap_or_default())));
+                let near = catalog.nearest(scope.as_str(), None).map(|near| near.to_string());
+                return Err(UnknownScope { scope: scope.clone(), near });
             }
             audiences.insert(match catalog.owner(scope) {
                 Some(api) => Arc::from(api.identifier.as_str()),

@@ -64,6 +64,7 @@ use super::store::{Store, StoreError};
 
 pub use super::model::Retention;
 pub use admit::{Admitted, LimitSettings};
+pub use audiences::UnknownScope;
 pub use audit::{
     AuditFilter, ExportFilter, ExportFrom, Position, export as export_audit, folder_keys, offline_head,
     page as audit_page, shown as shown_verdict, verify as verify_audit,

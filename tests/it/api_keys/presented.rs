@@ -203,7 +203,7 @@ async fn what_fails_is_answered_after_the_delay() {
         (&*good.key, 200, false),
     ] {
         let start = std::time::Instant::now();
-        let found = whoami(&app, bearer).await.0;
+        let found = reading(&app, bearer).await.0;
         let took = start.elapsed();
         assert_eq!(found, status);
         assert!(if late { took >= DELAY } else { took < DELAY }, "{status} after {took:?}");

@@ -146,7 +146,7 @@ async fn the_limit_that_binds_is_the_one_that_is_used_up() {
         assert_eq!((answer.status().as_u16(), standing(&answer)), (200, (150, 150 - number)), "{number}");
         assert_eq!(header(&answer, "ratelimit-policy"), Some("\"per_day\";q=150;w=86400"));
     }
-    let app = limited(|_| {}).await;
+    let app = limited(|config| config.limits = mintage::server::config::Limits::default()).await;
     let token = app.token(&app.client(&[]).await).await;
     let answer = app.get("/api/v1/whoami", Some(&token)).await;
     assert_eq!(header(&answer, "ratelimit-policy"), Some("\"per_minute\";q=1000;w=60"), "by default");

@@ -75,7 +75,7 @@ async fn what_is_used_up_can_be_filled_up() {
     let own = format!("clients/{}", owner.id);
     for path in ["projects/default", &*own] {
         let (balance, quotas) = (format!("{path}/balance"), format!("{path}/quotas"));
-        assert_eq!(send("POST", &balance, &json!({ "set": 0 })).await.0, 200);
+        assert_eq!(reason(send("POST", &balance, &json!({ "set": 0 })).await), (200, String::new()), "{path}");
         assert_eq!(reason(send("GET", path, &Value::Null).await), (402, "insufficient_balance".to_owned()));
         let (status, shown) = send("GET", &quotas, &Value::Null).await;
         assert_eq!((status, &shown["balance"]), (200, &json!(0)));
