@@ -16,8 +16,8 @@ pub(in crate::cli) struct Rotate {
     /// How long the old one goes on, such as 24h; not at all unless set
     #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
     overlap: Option<Span>,
-    /// How long the new one lives, such as 90d, or none for ever; as long as the old one was made to live unless set. A
-    /// span that nobody named is cut to what the project lets live
+    /// How long the new one lives, such as 90d, or none for ever; as long as the old one was made to live unless set.
+    /// Where the project's policy is shorter, a duration is refused, and what is not one is cut to it
     #[arg(long, value_name = "DURATION|none", value_parser = Life::read)]
     ttl: Option<Life>,
     /// Write the key and its id to FILE, for its owner alone, instead of showing it; a file of this key's is replaced

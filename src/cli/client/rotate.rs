@@ -16,8 +16,8 @@ pub(in crate::cli) struct Rotate {
     /// How long the old secrets go on; 0s ends them now. They end on a whole second, which may be up to one earlier
     #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds, default_value = "24h")]
     overlap: Span,
-    /// How long the new secret lives, such as 90d, or none for ever; as long as the newest was made to live unless set. A
-    /// span that nobody named is cut to what the project lets live
+    /// How long the new secret lives, such as 90d, or none for ever; as long as the newest was made to live unless set.
+    /// Where the project's policy is shorter, a duration is refused, and what is not one is cut to it
     #[arg(long, value_name = "DURATION|none", value_parser = Life::read)]
     secret_ttl: Option<Life>,
     /// Write the credentials to FILE, for its owner alone, instead of showing the secret; a file of this client's is
