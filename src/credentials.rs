@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -70,17 +71,8 @@ impl Credentials {
     /// # Errors
     /// [`BadCredentials`] where it cannot be read; never repeats what is in it.
     pub fn from_file(path: &Path) -> Result<Self, BadCredentials> {
-        let fail = |why: &str| BadCredentials(format!("the credentials file {}: {why}", path.display()));
-        let mut text = Zeroizing::new(String::new());
-        open(path)
-            .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
-            .map_err(|error| fail(&error.to_string()))?;
-        // Some editors put a byte order mark before it.
-        let file: File = serde_json::from_str(text.trim_start_matches('\u{feff}'))
-            .map_err(|_| fail("it is not a JSON object with client_id and client_secret"))?;
-        if file.client_id.is_empty() || file.client_secret.is_empty() {
-            return Err(fail("client_id or client_secret is empty"));
-        }
+        let members = ["client_id", "client_secret"];
+        let file = read(path, members, |file: &File| [&file.client_id, &file.client_secret])?;
         Ok(Self { client_id: file.client_id, client_secret: ClientSecret::from(file.client_secret.to_string()) })
     }
 
@@ -92,6 +84,29 @@ impl Credentials {
     fn is_same(&self, other: &Self) -> bool {
         self.fingerprint() == other.fingerprint()
     }
+}
+
+/// A JSON file that has these two members, and both of them filled.
+///
+/// # Errors
+/// [`BadCredentials`] where it cannot be read; never repeats what is in it.
+pub(crate) fn read<T: DeserializeOwned>(
+    path: &Path,
+    [id, secret]: [&str; 2],
+    members: impl FnOnce(&T) -> [&str; 2],
+) -> Result<T, BadCredentials> {
+    let fail = |why: &str| BadCredentials(format!("the credentials file {}: {why}", path.display()));
+    let mut text = Zeroizing::new(String::new());
+    open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
+        .map_err(|error| fail(&error.to_string()))?;
+    // Some editors put a byte order mark before it.
+    let file: T = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|_| fail(&format!("it is not a JSON object with {id} and {secret}")))?;
+    if members(&file).iter().any(|member| member.is_empty()) {
+        return Err(fail(&format!("{id} or {secret} is empty")));
+    }
+    Ok(file)
 }
 
 /// Without waiting, should it be a pipe that nobody writes to.

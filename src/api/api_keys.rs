@@ -101,6 +101,25 @@ pub struct ApiKey {
     pub updated_at: Rfc3339,
     /// When it ends; never if null.
     pub expires_at: Option<Rfc3339>,
+    /// When it was last used, be it the newest or one that it takes the place of.
+    pub last_used_at: Option<Rfc3339>,
+    /// From where.
+    pub last_used_from: Option<String>,
+    /// Those that it takes the place of and that are still taken, the oldest first.
+    #[serde(default)]
+    pub retiring: Vec<RetiringKey>,
+}
+
+/// An API key that another took the place of, and that goes on until the overlap is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct RetiringKey {
+    /// Enough of it to tell it from others.
+    pub prefix: String,
+    /// When it was made.
+    pub created_at: Rfc3339,
+    /// When it ends.
+    pub expires_at: Rfc3339,
     /// When it was last used.
     pub last_used_at: Option<Rfc3339>,
     /// From where.
@@ -165,8 +184,9 @@ pub struct RotateApiKey {
     /// How long the old one goes on, in whole seconds; left out, or 0, it ends at once.
     #[cfg_attr(feature = "server", schema(maximum = 316224000))]
     pub overlap: u64,
-    /// How long the new one lives, in whole seconds; for ever if left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 316224000))]
-    pub ttl: Option<u64>,
+    /// How long the new one lives, in whole seconds. Left out, as long as the one that it takes the place of was made to
+    /// live, whatever an overlap took from that; null, for ever. Either is cut to what the project lets live.
+    #[serde(deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1, maximum = 316224000))]
+    pub ttl: Option<Option<u64>>,
 }

@@ -23,7 +23,7 @@ mod usage;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use api_keys::{ApiKey, ApiKeyPatch, NewApiKey, RotateApiKey};
+pub use api_keys::{ApiKey, ApiKeyPatch, NewApiKey, RetiringKey, RotateApiKey};
 pub use apis::{Api, ApiPatch, NewApi, ScopeDefinition};
 pub use audit::{
     AuditActor, AuditChange, AuditEntry, AuditExport, AuditHead, AuditIssuance, AuditKeys, AuditKind, AuditProblem,

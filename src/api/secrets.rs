@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Rfc3339;
 
-use super::GivenSecret;
+use super::{GivenSecret, member};
 
 /// How long an older secret has to have been unused to be retired, in seconds, unless something else is asked for.
 pub const UNUSED_FOR: u64 = 4 * 3600;
@@ -40,10 +40,12 @@ pub struct NewSecret {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(maximum = 316224000))]
     pub overlap: Option<u64>,
-    /// How long the new one lives, in whole seconds; for ever if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 316224000))]
-    pub secret_ttl: Option<u64>,
+    /// How long the new one lives, in whole seconds; null, for ever. Left out, for ever as well; or with an overlap as
+    /// long as the newest was made to live, whatever an earlier overlap took from that. It is cut to what the project lets
+    /// live, unless it is a number.
+    #[serde(default, deserialize_with = "member", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<u64>, minimum = 1, maximum = 316224000))]
+    pub secret_ttl: Option<Option<u64>>,
     /// The secret, where there is one already; made if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<GivenSecret>,

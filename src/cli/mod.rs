@@ -26,6 +26,7 @@ mod policy;
 mod project;
 mod quotas;
 mod role;
+mod save;
 mod serve;
 mod source;
 mod store;

@@ -3,10 +3,30 @@
 use std::time::Duration;
 
 use crate::clock::{Clock, Rfc3339, SystemClock, UnixTime};
+use crate::server::config::Span;
 
 /// What moments are told by, and how many seconds each has.
 const UNITS: [(&str, u64); 5] =
     [("year", 365 * 24 * 3600), ("day", 24 * 3600), ("hour", 3600), ("minute", 60), ("second", 1)];
+
+/// How long something is to live, as it is typed: a duration, or `none`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life(Option<Span>);
+
+impl Life {
+    /// Reads one.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self(None)),
+            _ => Span::whole_seconds(text).map(|span| Self(Some(span))).map_err(|error| format!("{error}, or none")),
+        }
+    }
+
+    /// In seconds; none is for ever.
+    pub(super) fn as_secs(self) -> Option<u64> {
+        self.0.map(Span::as_secs)
+    }
+}
 
 /// The time on this machine.
 pub(super) fn now() -> UnixTime {

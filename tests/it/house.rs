@@ -76,6 +76,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "scope",
             "secret",
             "source_ip",
+            // For how a duration is written.
+            "server::config",
             "server::error",
             "server::keys",
             "server::model",
@@ -126,6 +128,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "api",
             "client",
             "clock",
+            "credentials",
             "crypto",
             "fetch",
             "files",

@@ -199,7 +199,7 @@ async fn with_one_live_secret_there_is_nothing_to_do_and_nothing_is_recorded() {
     app.service.add_secret(&ended.id, &end, &app.caller()).await.unwrap();
     // The newest has ended, and the older one goes on: it is the newest of those that do.
     let outlived = app.client(&[]).await;
-    let short = NewSecret { secret_ttl: Some(60), ..Default::default() };
+    let short = NewSecret { secret_ttl: Some(Some(60)), ..Default::default() };
     app.service.add_secret(&outlived.id, &short, &app.caller()).await.unwrap();
     app.advance(60);
     for (client, left) in [(&alone, 1), (&none, 0), (&ended, 2), (&outlived, 2)] {
@@ -219,7 +219,7 @@ async fn with_one_live_secret_there_is_nothing_to_do_and_nothing_is_recorded() {
 async fn ended_secrets_stand_in_nobodys_way() {
     let app = TestApp::start().await;
     let client = app.client(&[]).await;
-    let short = NewSecret { secret_ttl: Some(60), ..Default::default() };
+    let short = NewSecret { secret_ttl: Some(Some(60)), ..Default::default() };
     let made = app.service.add_secret(&client.id, &short, &app.caller()).await.unwrap();
     let ended = TestClient { id: client.id.clone(), secret: made.value.client_secret.unwrap() };
     app.advance(5 * HOUR - 60);

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::admin::Admin;
-use super::client::save::Saving;
 use super::output::{self, Look};
+use super::save::Saving;
 use super::{Failure, Global, confirm};
 
 use plan::{Action, Step};
@@ -117,7 +117,7 @@ fn places(steps: &[Step], options: &Options) -> Result<Vec<Option<Place>>, Failu
         None => Ok(Some(Place::Screen)),
         Some(file) => {
             let shown = file.display().to_string();
-            let saving = Saving::of_new_client(file).map_err(|error| step.wanted.error(&error.to_string()))?;
+            let saving = Saving::of_new(file).map_err(|error| step.wanted.error(&error.to_string()))?;
             Ok(Some(Place::File(saving, shown)))
         }
     };

@@ -9,7 +9,7 @@ use crate::api::Client;
 use crate::cli::Failure;
 use crate::cli::admin::{Admin, Read};
 use crate::cli::client::create::made;
-use crate::cli::client::save::Saving;
+use crate::cli::save::Saving;
 
 use super::plan::{Action, Step};
 use super::wanted::{Change, Kind, get, names, patch};
@@ -41,7 +41,7 @@ pub(super) struct Done {
 /// Where the secret of a new client goes.
 #[derive(Debug)]
 pub(super) enum Place {
-    File(Saving, String),
+    File(Saving<Client>, String),
     Screen,
 }
 

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use crate::api::{Client, NewClient, NewSecret};
 use crate::cli::admin::{Admin, segment};
+use crate::cli::save::{Saving, keep};
 use crate::cli::{Failure, Global, apply, limits, output, quotas};
 use crate::secret::Environment;
 use crate::server::config::Span;
 
-use super::save::{Saving, keep};
+use super::rotate::life;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Create {
@@ -78,7 +79,7 @@ pub(super) async fn run(global: &Global, admin: &Admin, create: Create) -> Resul
     if create.apply.is_given() {
         return Err(Failure::usage("--plan, --yes, --prune, --save-dir and --show-secrets are for --from-file"));
     }
-    let saving = create.save.map(Saving::of_new_client).transpose()?;
+    let saving = create.save.map(Saving::of_new).transpose()?;
     let new = NewClient {
         name: create.name.unwrap_or_default(),
         client_id: create.id,
@@ -110,8 +111,8 @@ pub(in crate::cli) async fn made(admin: &Admin, new: &impl serde::Serialize) -> 
         return Ok(client);
     }
     let id = &client.client_id;
-    let life = client.secrets.last().and_then(|secret| Some(secret.expires_at?.0.since(secret.created_at.0).as_secs()));
-    let another = NewSecret { overlap: Some(0), secret_ttl: life, ..NewSecret::default() };
+    let life = client.secrets.last().and_then(life);
+    let another = NewSecret { overlap: Some(0), secret_ttl: Some(life), ..NewSecret::default() };
     output::note("The connection broke when the secret was on its way; it is replaced by another.");
     admin.post(&format!("clients/{}/secrets", segment(id)), &another).await.map_err(|failure| Failure {
         why: format!(

@@ -8,7 +8,6 @@ mod in_use;
 mod list;
 mod review;
 mod rotate;
-pub(super) mod save;
 mod show;
 mod update;
 mod usage;

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::api::{Client, NewSecret, RetireSecrets, UNUSED_FOR};
+use crate::api::{Client, NewSecret, RetireSecrets, Secret, UNUSED_FOR};
 use crate::cli::admin::{Admin, segment};
+use crate::cli::save::{Saving, keep};
+use crate::cli::times::Life;
 use crate::cli::{Failure, Global, output};
 use crate::server::config::Span;
-
-use super::save::{Saving, keep};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Rotate {
@@ -16,9 +16,10 @@ pub(in crate::cli) struct Rotate {
     /// How long the old secrets go on; 0s ends them now. They end on a whole second, which may be up to one earlier
     #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds, default_value = "24h")]
     overlap: Span,
-    /// How long the new secret lives; for ever unless set
-    #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
-    secret_ttl: Option<Span>,
+    /// How long the new secret lives, such as 90d, or none for ever; as long as the newest was made to live unless set.
+    /// Where the project's policy is shorter, a duration is refused, and what is not one is cut to it
+    #[arg(long, value_name = "DURATION|none", value_parser = Life::read)]
+    secret_ttl: Option<Life>,
     /// Write the credentials to FILE, for its owner alone, instead of showing the secret; a file of this client's is
     /// replaced whole, and any other left alone
     #[arg(long, value_name = "FILE")]
@@ -41,10 +42,10 @@ pub(super) async fn run(global: &Global, admin: &Admin, path: &str, rotate: Rota
     if rotate.finish {
         return finish(global, admin, path, &rotate).await;
     }
-    let saving = rotate.save.map(|file| Saving::of_client(file, &rotate.id)).transpose()?;
+    let saving = rotate.save.map(|file| Saving::of(file, &rotate.id)).transpose()?;
     let new = NewSecret {
         overlap: Some(rotate.overlap.as_secs()),
-        secret_ttl: rotate.secret_ttl.map(Span::as_secs),
+        secret_ttl: rotate.secret_ttl.map(Life::as_secs),
         ..NewSecret::default()
     };
     keep(global, rotated(admin, path, &new).await?, saving)
@@ -57,7 +58,14 @@ async fn rotated(admin: &Admin, path: &str, new: &NewSecret) -> Result<Client, F
     let (None, Some(lost)) = (&client.client_secret, client.secrets.last()) else { return Ok(client) };
     output::note("The connection broke when the secret was on its way; it is replaced by another.");
     admin.delete::<Client>(&format!("{path}/secrets/{}", segment(&lost.id))).await?;
-    admin.post(&format!("{path}/secrets"), new).await
+    // As long as the lost one, whose own model may be gone by now.
+    let again = NewSecret { overlap: new.overlap, secret_ttl: Some(life(lost)), ..NewSecret::default() };
+    admin.post(&format!("{path}/secrets"), &again).await
+}
+
+/// How long a secret that was just made lives, in seconds; for ever if none.
+pub(super) fn life(secret: &Secret) -> Option<u64> {
+    Some(secret.expires_at?.0.since(secret.created_at.0).as_secs())
 }
 
 async fn finish(global: &Global, admin: &Admin, path: &str, rotate: &Rotate) -> Result<(), Failure> {

@@ -1,8 +1,39 @@
 //! A client, as people see it.
 
+use std::path::Path;
+
 use crate::api::{Client, EffectiveScope};
+use crate::cli::save::Made;
 use crate::cli::{Failure, Global, limits, output, quotas, times};
+use crate::credentials::{BadCredentials, Credentials};
 use crate::server::config::Span;
+
+impl Made for Client {
+    const ID: &'static str = "client_id";
+    const SECRET: &'static str = "client_secret";
+    const NEW: &'static str = "secret";
+    const ANOTHER: &'static str = "the secret of another client";
+
+    fn id(&self) -> &str {
+        &self.client_id
+    }
+
+    fn secret(&self) -> Option<&str> {
+        self.client_secret.as_deref()
+    }
+
+    fn without_secret(self) -> Self {
+        Self { client_secret: None, ..self }
+    }
+
+    fn whose(path: &Path) -> Result<String, BadCredentials> {
+        Credentials::from_file(path).map(|credentials| credentials.client_id)
+    }
+
+    fn show(&self, global: &Global) -> Result<(), Failure> {
+        show(global, self)
+    }
+}
 
 /// What it is and which secrets it has.
 pub(super) fn show(global: &Global, client: &Client) -> Result<(), Failure> {

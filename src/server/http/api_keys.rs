@@ -86,7 +86,8 @@ pub(super) async fn patch(
 
 /// Replaces an API key by a new one, which is in this answer alone
 ///
-/// The old one ends with the overlap; without one it is cut off at once, with every token that it was exchanged for.
+/// The old one ends with the overlap, and is in `retiring` until then; without one it is cut off at once, with every token
+/// that it was exchanged for. Without a `ttl` the new one lives as long as the old one was made to live.
 #[utoipa::path(
     post, path = "/api/v1/api-keys/{id}/rotate",
     params(("id" = String, Path, description = "Its identifier"), IfMatch),
@@ -105,7 +106,7 @@ pub(super) async fn rotate(
 
 /// Disables an API key, and cuts off every token that it was exchanged for
 ///
-/// They stay dead when it is enabled again.
+/// They stay dead when it is enabled again, and so do the keys that it took the place of.
 #[utoipa::path(
     post, path = "/api/v1/api-keys/{id}/revoke",
     params(("id" = String, Path, description = "Its identifier"), IfMatch),

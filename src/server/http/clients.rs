@@ -127,7 +127,8 @@ pub(super) async fn delete(
 
 /// Adds a secret, which is in this answer alone
 ///
-/// With an overlap the others end when that is over.
+/// With an overlap the others end when that is over, and without a `secret_ttl` it then lives as long as the newest of
+/// them was made to live.
 #[utoipa::path(
     post, path = "/api/v1/clients/{id}/secrets",
     params(("id" = String, Path, description = "Its identifier"), IfMatch),

@@ -115,6 +115,16 @@ pub struct SecretRecord {
     pub created_at: UnixTime,
     /// When it ends.
     pub expires_at: Option<UnixTime>,
+    /// What is remembered of it where another took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Replaced>,
+}
+
+/// A secret that another took the place of. It may become the newest again, and ends sooner than it was made to.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Replaced {
+    /// How long it was made to live, in seconds; for ever if none.
+    pub life: Option<u64>,
 }
 
 /// A generation whose secret is gone.
@@ -141,6 +151,21 @@ impl SecretRecord {
     pub fn is_live(&self, now: UnixTime) -> bool {
         self.expires_at.is_none_or(|end| now < end)
     }
+
+    /// How long it was made to live, in seconds; for ever if none. What an overlap took from it does not count.
+    #[must_use]
+    pub fn life(&self) -> Option<u64> {
+        match self.replaced {
+            Some(replaced) => replaced.life,
+            None => self.expires_at.map(|end| end.since(self.created_at).as_secs()),
+        }
+    }
+
+    /// Has it end then, unless it ends sooner.
+    pub fn end_by(&mut self, end: UnixTime) {
+        self.replaced = Some(Replaced { life: self.life() });
+        self.expires_at = Some(self.expires_at.map_or(end, |own| own.min(end)));
+    }
 }
 
 impl Client {
@@ -159,6 +184,28 @@ impl Client {
         self.past_generations.clear();
         for secret in &mut self.secrets {
             secret.generation = Generation::generate(entropy)?;
+        }
+        Ok(revoked)
+    }
+
+    /// The same, and every secret but the newest ends for good. They stay in the record, under the generations that are
+    /// revoked, so that whoever still uses one is told what became of it.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn cut_off_to_the_newest(
+        &mut self,
+        now: UnixTime,
+        until: UnixTime,
+        entropy: &dyn Entropy,
+    ) -> Result<Vec<Revocation>, NoEntropy> {
+        let generations: Vec<_> = self.secrets.iter().map(|secret| secret.generation.clone()).collect();
+        let revoked = self.cut_off(until, entropy)?;
+        if let Some((_, older)) = self.secrets.split_last_mut() {
+            for (secret, generation) in older.iter_mut().zip(generations) {
+                secret.end_by(now);
+                secret.generation = generation;
+            }
         }
         Ok(revoked)
     }
@@ -182,10 +229,10 @@ impl Client {
 
     /// As a record of a change has it: what is shown, by what it is.
     #[must_use]
-    pub fn recorded(&self) -> Value {
+    pub fn recorded(&self, now: UnixTime) -> Value {
         let mut recorded = match self.kind {
             Kind::Client => json!(self.shown(|_| None)),
-            Kind::ApiKey => json!(self.shown_key(|_| None)),
+            Kind::ApiKey => json!(self.shown_key(now, |_| None)),
         };
         if let (Some(members), false) = (recorded.as_object_mut(), self.digest_keys.is_empty()) {
             let keys: Vec<_> = self.digest_keys.iter().map(|key| key.shown(None)).collect();
@@ -195,10 +242,21 @@ impl Client {
     }
 
     /// An API key as it is shown: `uses` gives the last use of a secret by its id. While it is rotated there are two; the
-    /// newest is shown, and the use of either.
+    /// newest is shown, the use of either, and besides it the older ones that are good at `now`.
     #[must_use]
-    pub fn shown_key(&self, uses: impl Fn(&str) -> Option<SecretUse>) -> api::ApiKey {
-        let newest = self.secrets.last();
+    pub fn shown_key(&self, now: UnixTime, uses: impl Fn(&str) -> Option<SecretUse>) -> api::ApiKey {
+        let (newest, older) =
+            self.secrets.split_last().map_or((None, &[][..]), |(newest, older)| (Some(newest), older));
+        let retiring = older.iter().filter(|secret| secret.is_live(now)).filter_map(|secret| {
+            let last = uses(&secret.id);
+            Some(api::RetiringKey {
+                prefix: secret.prefix.clone(),
+                created_at: Rfc3339(secret.created_at),
+                expires_at: Rfc3339(secret.expires_at?),
+                last_used_at: last.map(|last| Rfc3339(last.at)),
+                last_used_from: last.map(|last| last.from.to_string()),
+            })
+        });
         let last = self.secrets.iter().filter_map(|secret| uses(&secret.id)).max_by_key(|used| used.at);
         api::ApiKey {
             id: self.client_id.to_string(),
@@ -221,6 +279,7 @@ impl Client {
             expires_at: newest.and_then(|secret| secret.expires_at).map(Rfc3339),
             last_used_at: last.map(|last| Rfc3339(last.at)),
             last_used_from: last.map(|last| last.from.to_string()),
+            retiring: retiring.collect(),
         }
     }
 

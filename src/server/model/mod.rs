@@ -25,7 +25,7 @@ pub use chain::{
     AuditKey, AuditSigner, BadHead, ChainWalk, ClaimedHead, ENDORSEMENTS, HEAD_TYPE, HeadClaims, Problem, PruneRecord,
     Ranges, RecordFacts, Verdict,
 };
-pub use client::{Client, Kind, MAX_SECRETS, PastGeneration, SecretRecord, SecretUse};
+pub use client::{Client, Kind, MAX_SECRETS, PastGeneration, Replaced, SecretRecord, SecretUse};
 pub use digest_key::{DigestKeyRecord, MAX_DIGEST_KEYS, SealedSecret};
 pub use directory::{Organization, Project, Role};
 pub use entity_tag::EntityTag;

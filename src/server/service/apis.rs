@@ -16,7 +16,7 @@ use crate::server::store::{ClientSearch, StoreError};
 use super::clients::NO_SUCH_ID;
 use super::clients::fields::check_text;
 use super::cursor::PageRequest;
-use super::entries::{Tagged, check_name, name_or};
+use super::entries::{Tagged, check_name, name_or, written};
 use super::{Caller, MAX_TRIES, Service};
 
 /// The most scopes that one API defines.
@@ -255,7 +255,7 @@ impl Service {
         if ttl.is_some_and(|ttl| ttl == 0 || ttl > most) {
             errors.push(FieldError::new(
                 field,
-                format!("1 to {most} seconds: it can shorten token.ttl of the configuration, not lengthen it"),
+                format!("1s to {}: it can shorten token.ttl of the configuration, not lengthen it", written(most)),
             ));
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::api::{Limits, MAX_UNITS, OrganizationPatch, Quotas, SecretPolicy, SecretPolicyPatch};
 use crate::limit::{BadRate, MAX_REQUESTS, Rate};
+use crate::server::config::Span;
 use crate::server::error::{Error, FieldError};
 use crate::server::model::EntityTag;
 use crate::server::store::{CutOff, Entry, StoreError};
@@ -50,11 +51,17 @@ pub(super) fn check_name(name: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// So many seconds, as people type a duration and as the API counts one.
+pub(super) fn written(seconds: u64) -> String {
+    format!("{} ({seconds} seconds)", Span::from_secs(seconds))
+}
+
 /// A policy as it is to be.
 pub(super) fn check_policy(policy: &SecretPolicy, errors: &mut Vec<FieldError>) {
     for (member, value) in [("max_ttl", policy.max_ttl), ("warn_before", policy.warn_before)] {
         if value.is_some_and(|seconds| seconds == 0 || seconds > MAX_SECRET_TTL) {
-            errors.push(FieldError::new(format!("secret_policy.{member}"), format!("1 to {MAX_SECRET_TTL} seconds")));
+            errors
+                .push(FieldError::new(format!("secret_policy.{member}"), format!("1s to {}", written(MAX_SECRET_TTL))));
         }
     }
     if policy.max_keys.is_some_and(|most| most == 0 || most > MAX_KEYS) {

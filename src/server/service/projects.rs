@@ -10,7 +10,7 @@ use crate::server::model::{Client, DEFAULT, Place, Project};
 use crate::server::store::{Entry, StoreError};
 
 use super::cursor::{JOINT, PageRequest};
-use super::entries::{Tagged, apply, check_id, check_limits, check_policy, check_quotas, name_or};
+use super::entries::{Tagged, apply, check_id, check_limits, check_policy, check_quotas, name_or, written};
 use super::{Caller, MAX_TRIES, Service};
 
 /// How long before its end a secret is listed as ending, unless a policy says so.
@@ -41,10 +41,25 @@ impl SecretRules {
         match (asked, self.max_ttl) {
             (Some(asked), Some(most)) if asked > most => Err(FieldError::new(
                 "secret_ttl",
-                format!("at most {most} seconds: the secret_policy of the project or its organization says so"),
+                format!("at most {}: the secret_policy of the project or its organization says so", written(most)),
             )),
             (None, most) => Ok(most),
             (asked, _) => Ok(asked),
+        }
+    }
+
+    /// The same of a secret that takes the place of one that was made to live so long. Where nothing is asked for it lives
+    /// as long: what somebody once made to end does not become immortal by being replaced. Nobody has asked for that span,
+    /// so that it is cut where it is too long by now.
+    pub(super) fn life_after(
+        &self,
+        asked: Option<Option<u64>>,
+        before: Option<u64>,
+    ) -> Result<Option<u64>, FieldError> {
+        match (asked, before, self.max_ttl) {
+            (Some(asked), ..) => self.life(asked),
+            (None, Some(before), Some(most)) => Ok(Some(before.min(most))),
+            (None, before, most) => Ok(before.or(most)),
         }
     }
 

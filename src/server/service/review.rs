@@ -10,6 +10,7 @@ use crate::server::model::{Client, ClientUses, Kind};
 use crate::server::store::ClientSearch;
 
 use super::cursor::PageRequest;
+use super::entries::written;
 use super::projects::SecretRules;
 use super::{Caller, Service};
 
@@ -103,8 +104,9 @@ impl Look<'_> {
             let beyond = secret.expires_at.is_none_or(|end| end.since(secret.created_at).as_secs() > most);
             if beyond {
                 let detail = format!(
-                    "new secrets of this project live {most} seconds at most, and this one was made before that was so: \
-                     rotate it (mintage {command} rotate {id} --overlap 24h)"
+                    "new secrets of this project live {} at most, and this one was made before that was so: rotate it \
+                     (mintage {command} rotate {id} --overlap 24h)",
+                    written(most)
                 );
                 findings.push(Finding {
                     secret_id: Some(secret.id.clone()),

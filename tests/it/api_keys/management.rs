@@ -46,6 +46,7 @@ async fn a_key_is_shown_once_and_then_masked() {
         "expires_at",
         "last_used_at",
         "last_used_from",
+        "retiring",
     ];
     expected.sort_unstable();
     assert_eq!(members, expected);

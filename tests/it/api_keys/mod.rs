@@ -7,6 +7,7 @@ mod limits;
 mod management;
 mod policies;
 mod presented;
+mod rotation;
 mod secrecy;
 mod store;
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Place;
 
 /// What a guarded route says to a bearer.
-async fn whoami(url: &str, bearer: &str) -> (u16, Value) {
+pub async fn whoami(url: &str, bearer: &str) -> (u16, Value) {
     let http = mintage::client::http_client().unwrap();
     let response = http.get(format!("{url}/api/v1/whoami")).bearer_auth(bearer).send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
@@ -103,4 +103,87 @@ fn policies_are_set_by_commands_and_by_a_file() {
     let shown = policy(place.json(&["project", "show", "default"]));
     assert_eq!(shown, (json!(false), json!(true), json!(9)));
     assert!(place.text(&["apply", "setup.toml", "--yes"]).contains("Nothing to do"), "the file says what is there");
+}
+
+/// The lines of a page that begin with this word.
+fn lines(page: &str, name: &str) -> Vec<String> {
+    let own = page.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    own.map(|line| line.trim().to_owned()).collect()
+}
+
+fn life(shown: &Value) -> Option<i64> {
+    let time = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+    (!shown["expires_at"].is_null()).then(|| time(&shown["expires_at"]) - time(&shown["updated_at"]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_keeps_the_life_and_says_what_goes_on() {
+    let place = Place::new();
+    let server = place.start(&["--no-quickstart"]);
+    let url = server.url("");
+    let made = place.json(&["api-key", "create", "tool", "--ttl", "10d"]);
+    let (id, first) = (text(&made["id"]), text(&made["api_key"]));
+    assert_eq!((life(&made), &made["retiring"]), (Some(864_000), &json!([])));
+    assert_eq!(lines(&place.text(&["api-key", "show", &id]), "retiring"), [""; 0]);
+    let rotated = place.json(&["api-key", "rotate", &id, "--overlap", "24h"]);
+    assert_eq!(life(&rotated), Some(864_000), "{rotated}");
+    let until = text(&rotated["retiring"][0]["expires_at"]);
+    let prefix = text(&made["prefix"]);
+    let said = lines(&place.text(&["api-key", "show", &id]), "retiring");
+    assert_eq!(said, [format!("{prefix} goes on until {until}, never used")]);
+    assert_eq!(whoami(&url, &first).await.0, 200);
+    let shown = place.json(&["api-key", "show", &id]);
+    let used = text(&shown["retiring"][0]["last_used_at"]);
+    let said = lines(&place.text(&["api-key", "show", &id]), "retiring");
+    assert_eq!(said, [format!("{prefix} goes on until {until}, last used {used} from 127.0.0.1")]);
+    assert_eq!(place.json(&["api-key", "list"])["items"][0]["retiring"], shown["retiring"]);
+    for (args, expected) in
+        [(&["--ttl", "none"][..], None), (&[], None), (&["--ttl", "90s"], Some(90)), (&["--overlap", "1h"], Some(90))]
+    {
+        let rotated = place.json(&[&["api-key", "rotate", &id], args].concat());
+        assert_eq!(life(&rotated), expected, "{args:?}: {rotated}");
+    }
+    // A revoked key comes back alone.
+    let newest = text(&place.json(&["api-key", "rotate", &id, "--ttl", "1d"])["api_key"]);
+    let last = text(&place.json(&["api-key", "rotate", &id, "--overlap", "24h"])["api_key"]);
+    place.text(&["api-key", "revoke", &id]);
+    place.text(&["api-key", "update", &id, "--status", "active"]);
+    assert_eq!((whoami(&url, &newest).await.0, whoami(&url, &last).await.0), (401, 200));
+    for bad in ["never", "None", "10", "1.5s", "-1d", ""] {
+        let ran = place.run(&["api-key", "rotate", &id, "--ttl", bad]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{bad}: {}", ran.err);
+    }
+    for command in ["api-key", "client"] {
+        let help = place.run(&[command, "rotate", "--help"]).out;
+        assert!(help.contains("or none") && help.contains("was made to live"), "{help}");
+    }
+}
+
+#[test]
+fn a_secret_keeps_its_life_and_refusals_speak_as_people_type() {
+    let place = Place::new();
+    let _server = place.start(&["--no-quickstart"]);
+    place.text(&["client", "create", "n", "--id", "billing", "--secret-ttl", "10d"]);
+    let newest = |args: &[&str]| {
+        let mut client = place.json(&[&["client", "rotate", "billing"], args].concat());
+        let updated_at = client["updated_at"].clone();
+        let mut secret = client["secrets"].as_array_mut().unwrap().pop().unwrap();
+        secret["updated_at"] = updated_at;
+        life(&secret)
+    };
+    assert_eq!((newest(&[]), newest(&["--overlap", "0s"])), (Some(864_000), Some(864_000)));
+    assert_eq!((newest(&["--secret-ttl", "none"]), newest(&["--overlap", "0s"])), (None, None));
+    assert_eq!((newest(&["--overlap", "0s", "--secret-ttl", "90d"]), newest(&[])), (Some(7_776_000), Some(7_776_000)));
+    let id = text(&place.json(&["api-key", "create", "x", "--ttl", "90d"])["id"]);
+    place.text(&["project", "update", "default", "--secret-max-ttl", "80d", "--max-keys", "1"]);
+    for args in
+        [&["api-key", "rotate", &id, "--ttl", "100d"][..], &["client", "rotate", "billing", "--secret-ttl", "100d"]]
+    {
+        let said = place.fails(args);
+        assert!(said.contains("ttl: at most 80d (6912000 seconds): the secret_policy"), "{said}");
+    }
+    let said = place.fails(&["api-key", "create", "y"]);
+    assert!(said.contains("a project has 1 API key at most"), "{said}");
+    assert_eq!(life(&place.json(&["api-key", "rotate", &id])), Some(6_912_000));
+    assert_eq!(newest(&["--overlap", "0s"]), Some(6_912_000));
 }

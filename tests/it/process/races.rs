@@ -56,11 +56,13 @@ async fn a_client_whose_answer_is_lost_is_made_once_and_has_a_secret_that_is_kno
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_whose_answer_is_lost_gives_one_new_secret() {
     let (place, server) = place();
-    place.client(&["billing", "--id", "billing"]);
+    place.client(&["billing", "--id", "billing", "--secret-ttl", "10d"]);
     let lost = |index, _: &str| if index == 0 { Fate::Lose } else { Fate::Pass };
     between::listen(&place.at("lossy.sock"), &place.socket(), lost);
     let rotated = place.json(&["client", "rotate", "billing", "--socket", "lossy.sock"]);
-    assert_eq!(rotated["secrets"].as_array().unwrap().len(), 2, "{rotated}");
+    let [_, newest] = &rotated["secrets"].as_array().unwrap()[..] else { panic!("{rotated}") };
+    let time = |member: &str| newest[member].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+    assert_eq!(time("expires_at") - time("created_at"), 864_000, "as long as the one that is replaced: {rotated}");
     assert_eq!(server.exchange("billing", rotated["client_secret"].as_str().unwrap()).await.0, 200);
 }
 

@@ -1,4 +1,6 @@
-//! `--save FILE` of `mintage client create|rotate`: where the secret goes, and that it is never lost on the way.
+//! `--save FILE` of `mintage client create|rotate` (and in `keys` of `mintage api-key`): where the secret goes, and that it is never lost on the way.
+
+mod keys;
 
 use std::fs;
 use std::io::{Read, Write};

@@ -12,12 +12,13 @@ use serde_json::Value;
 use crate::api;
 use crate::api::ClientStatus;
 use crate::server::error::{Error, FieldError};
-use crate::server::model::{Client, Kind, MAX_SECRETS};
+use crate::server::model::{Client, Kind, MAX_SECRETS, SecretRecord};
 use crate::server::store::Added;
 
 use super::clients::ClientFilter;
 use super::clients::secrets::{MAX_SECRET_TTL, check_secret_ttl};
 use super::cursor::PageRequest;
+use super::entries::written;
 use super::{Caller, Service, Tagged};
 
 pub(super) use presented::Standing;
@@ -47,16 +48,20 @@ impl Service {
         let (client, key) = self.new_principal(Kind::ApiKey, new, caller).map_err(in_words_of_keys)?;
         let most = self.secret_rules(&client.place()).max_keys;
         let id = client.client_id.as_str();
-        let change = self.change(caller, "api_key.create", id, Some(client.place()), Value::Null, client.recorded());
+        let (place, now) = (Some(client.place()), client.created_at);
+        let change = self.change(caller, "api_key.create", id, place, Value::Null, client.recorded(now));
         match self.store.add_key(client.clone(), most.unwrap_or(u64::MAX), change).await? {
             Added::Yes => {}
             Added::Full => {
                 return Err(Error::PolicyViolated {
                     policy: "max_keys",
-                    detail: format!(
-                        "a project has {} API keys at most, and this one has them; delete one that nobody needs",
-                        most.unwrap_or_default()
-                    ),
+                    detail: match most.unwrap_or_default() {
+                        1 => "a project has 1 API key at most, and this one has it; delete it if nobody needs it"
+                            .to_owned(),
+                        most => format!(
+                            "a project has {most} API keys at most, and this one has them; delete one that nobody needs"
+                        ),
+                    },
                 });
             }
             Added::Exists | Added::Unfounded => {
@@ -64,7 +69,7 @@ impl Service {
             }
         }
         let tag = client.tag();
-        let value = api::ApiKey { api_key: Some(key.reveal().to_owned()), ..client.shown_key(|_| None) };
+        let value = api::ApiKey { api_key: Some(key.reveal().to_owned()), ..client.shown_key(now, |_| None) };
         Ok(Tagged { tag, value })
     }
 
@@ -127,7 +132,8 @@ impl Service {
         self.show_key(self.patched(Kind::ApiKey, id, &patch, false, action, caller).await?).await
     }
 
-    /// Disables an API key, and cuts off every token that it was exchanged for; they stay dead if it is enabled again.
+    /// Disables an API key, and cuts off every token that it was exchanged for. They stay dead if it is enabled again, and
+    /// so do those that it took the place of.
     ///
     /// # Errors
     /// [`Error::NotFound`], or what the store says.
@@ -137,7 +143,8 @@ impl Service {
     }
 
     /// Replaces an API key by a new one, which is in this answer alone. The old one ends with the overlap; without one it
-    /// is cut off at once, with every token that it was exchanged for.
+    /// is cut off at once, with every token that it was exchanged for. The new one lives as long as the old one was made to
+    /// live, unless something else is asked for.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Conflict`] where there are too many that go on, or what the store says.
@@ -148,9 +155,9 @@ impl Service {
         caller: &Caller,
     ) -> Result<Tagged<api::ApiKey>, Error> {
         let mut errors = Vec::new();
-        check_secret_ttl(how.ttl, &mut errors);
+        check_secret_ttl(how.ttl.flatten(), &mut errors);
         if how.overlap > MAX_SECRET_TTL {
-            errors.push(FieldError::new("overlap", format!("at most {MAX_SECRET_TTL} seconds")));
+            errors.push(FieldError::new("overlap", format!("at most {}", written(MAX_SECRET_TTL))));
         }
         if !errors.is_empty() {
             return Err(in_words_of_keys(Error::InvalidFields(errors)));
@@ -158,6 +165,7 @@ impl Service {
         let mut made = None;
         let changed = self
             .change_client(Kind::ApiKey, id, "api_key.rotate", caller, |key, now| {
+                let before = key.secrets.last().and_then(SecretRecord::life);
                 // Those that end now stay with it for a while, so that whoever still uses one is told that it has ended.
                 self.drop_ended_secrets(key, now);
                 let live = key.secrets.iter().filter(|secret| secret.is_live(now)).count();
@@ -169,15 +177,13 @@ impl Service {
                 }
                 let mut revoked = Vec::new();
                 let end = now.plus(Duration::from_secs(how.overlap));
-                for secret in &mut key.secrets {
-                    secret.expires_at = Some(secret.expires_at.map_or(end, |own| own.min(end)));
-                }
+                key.secrets.iter_mut().for_each(|secret| secret.end_by(end));
                 if how.overlap == 0 {
                     let until = now.plus(self.longest_token());
                     revoked.extend(key.generations().flat_map(|generation| key.revocations_of(generation, until)));
                     key.past_generations.clear();
                 }
-                let life = self.secret_rules(&key.place()).life(how.ttl);
+                let life = self.secret_rules(&key.place()).life_after(how.ttl, before);
                 let life = life.map_err(|error| Error::InvalidFields(vec![error]))?;
                 let (record, secret) = self.new_secret(Kind::ApiKey, key.environment, life, now)?;
                 key.secrets.push(record);
@@ -207,7 +213,8 @@ impl Service {
     async fn shown_keys(&self, keys: &[Client]) -> Result<Vec<api::ApiKey>, Error> {
         let ids = keys.iter().flat_map(|key| key.secrets.iter().map(|secret| secret.id.clone())).collect();
         let uses = self.last_uses(ids).await?;
-        Ok(keys.iter().map(|key| key.shown_key(|secret| uses.get(secret).copied())).collect())
+        let now = self.clock.now();
+        Ok(keys.iter().map(|key| key.shown_key(now, |secret| uses.get(secret).copied())).collect())
     }
 }
 

@@ -122,7 +122,14 @@ impl Service {
         let mut made = Vec::with_capacity(accepted.len());
         for (index, new) in accepted {
             let (id, place) = (new.client.client_id.as_str(), Some(new.client.place()));
-            let change = self.change(caller, "client.create", id, place, Value::Null, new.client.recorded());
+            let change = self.change(
+                caller,
+                "client.create",
+                id,
+                place,
+                Value::Null,
+                new.client.recorded(new.client.created_at),
+            );
             made.push((index, new.client.client_id.to_string(), new.made));
             rows.push((new.client, change));
         }

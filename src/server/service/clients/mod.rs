@@ -18,7 +18,7 @@ use crate::server::error::{Error, FieldError};
 use crate::server::model::{Client, Kind, Revocation};
 use crate::server::store::{ABSENT, StoreError};
 
-use super::entries::{Tagged, check_limits, check_name, check_quotas};
+use super::entries::{Tagged, check_limits, check_name, check_quotas, written};
 use super::{Caller, CatalogSnapshot, Grants, MAX_TRIES, Service};
 
 use fields::{allowlist, check_labels, check_text, grantable, roles};
@@ -54,7 +54,7 @@ impl Service {
     ) -> Result<Tagged<api::Client>, Error> {
         let mut shown = client.shown(|_| None);
         let (id, place) = (client.client_id.as_str(), Some(client.place()));
-        let change = self.change(caller, "client.create", id, place, Value::Null, client.recorded());
+        let change = self.change(caller, "client.create", id, place, Value::Null, client.recorded(client.created_at));
         self.store.save_client(client.clone(), ABSENT, Vec::new(), change).await.map_err(|error| match error {
             StoreError::Conflict => Error::Conflict(format!(
                 "there is a client {} already, or its project or one of its scopes or roles was just taken away",
@@ -197,9 +197,10 @@ impl Service {
     ) -> Result<(), Error> {
         for _ in 0..MAX_TRIES {
             let client = self.changeable(kind, id, caller).await?;
-            let until = self.clock.now().plus(self.longest_token());
+            let now = self.clock.now();
+            let until = now.plus(self.longest_token());
             let revoked: Vec<_> = client.generations().flat_map(|g| client.revocations_of(g, until)).collect();
-            let (place, was) = (Some(client.place()), client.recorded());
+            let (place, was) = (Some(client.place()), client.recorded(now));
             let change = self.change(caller, action, id, place, was, Value::Null);
             let done = self.store.delete_client(&client.client_id, client.revision, revoked.clone(), change).await;
             self.clients.forget(&client.client_id);
@@ -276,8 +277,8 @@ impl Service {
         let now = self.clock.now();
         let mut client = before.clone();
         let revoked = change(&mut client, now)?;
-        let was = before.recorded();
-        if revoked.is_empty() && was == client.recorded() {
+        let was = before.recorded(now);
+        if revoked.is_empty() && was == client.recorded(now) {
             // What changes nothing is no change: no record, and the tag stays.
             return Ok(Some(client));
         }
@@ -286,7 +287,7 @@ impl Service {
         self.secret_rules(&client.place()).check(Some(before), &client)?;
         client.updated_at = now;
         client.revision += 1;
-        let is = client.recorded();
+        let is = client.recorded(now);
         let record = self.change(caller, action, client.client_id.as_str(), Some(client.place()), was, is);
         let done = self.store.save_client(client.clone(), before.revision, revoked.clone(), record).await;
         self.clients.forget(&client.client_id);

@@ -62,7 +62,8 @@ impl Service {
         self.show(self.patched(Kind::Client, id, patch, keep_tokens, action, caller).await?).await
     }
 
-    /// A client or an API key, as the patch has made it.
+    /// A client or an API key, as the patch has made it. Of an API key that is disabled the newest alone can come back:
+    /// those that it took the place of end with it, as nobody would think of them when it is enabled.
     pub(in crate::server::service) async fn patched(
         &self,
         kind: Kind,
@@ -83,7 +84,9 @@ impl Service {
                 caller.check_organization("raising what it may use")?;
             }
             let disabled = patch.status == Some(ClientStatus::Disabled);
-            if disabled || (is_narrower(client, &before, &self.catalog.now()) && !keep_tokens) {
+            if disabled && kind == Kind::ApiKey {
+                Ok(client.cut_off_to_the_newest(now, now.plus(self.longest_token()), &*self.entropy)?)
+            } else if disabled || (is_narrower(client, &before, &self.catalog.now()) && !keep_tokens) {
                 self.cut_off(client, now)
             } else {
                 Ok(Vec::new())

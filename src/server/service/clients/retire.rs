@@ -42,7 +42,7 @@ impl Service {
                 }
                 let newest = live.last().map(|secret| secret.id.clone());
                 for secret in client.secrets.iter_mut().filter(|secret| Some(&secret.id) != newest.as_ref()) {
-                    secret.expires_at = Some(secret.expires_at.map_or(now, |own| own.min(now)));
+                    secret.end_by(now);
                 }
                 self.drop_ended_secrets(client, now);
                 Ok(Vec::new())

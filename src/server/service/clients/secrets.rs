@@ -10,7 +10,7 @@ use crate::server::error::{Error, FieldError};
 use crate::server::model::{Client, Kind, MAX_SECRETS, PastGeneration, Revocation, SecretRecord};
 
 use super::given::Given;
-use super::{Caller, Service, Tagged};
+use super::{Caller, Service, Tagged, written};
 
 /// The longest that a secret can be told to live: ten years.
 pub(in super::super) const MAX_SECRET_TTL: u64 = 10 * 366 * 24 * 3600;
@@ -36,11 +36,13 @@ impl Service {
             generation: Generation::generate(&*self.entropy)?,
             created_at: now,
             expires_at: ttl.map(|ttl| now.plus(Duration::from_secs(ttl))),
+            replaced: None,
         };
         Ok((record, secret))
     }
 
-    /// Adds a secret, which is in this answer alone, or one that there is already. With an overlap the others end when that is over.
+    /// Adds a secret, which is in this answer alone, or one that there is already. With an overlap the others end when that
+    /// is over, and it lives as long as the newest of them was made to live, unless something else is asked for.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Conflict`] where the client has as many as it can, or what the store says.
@@ -51,9 +53,9 @@ impl Service {
         caller: &Caller,
     ) -> Result<Tagged<api::Client>, Error> {
         let mut errors = Vec::new();
-        check_secret_ttl(new.secret_ttl, &mut errors);
+        check_secret_ttl(new.secret_ttl.flatten(), &mut errors);
         if new.overlap.is_some_and(|overlap| overlap > MAX_SECRET_TTL) {
-            errors.push(FieldError::new("overlap", format!("at most {MAX_SECRET_TTL} seconds")));
+            errors.push(FieldError::new("overlap", format!("at most {}", written(MAX_SECRET_TTL))));
         }
         let given = Given::read(new.client_secret.as_ref(), new.client_secret_hash.as_ref(), &mut errors);
         if !errors.is_empty() {
@@ -66,11 +68,11 @@ impl Service {
         let mut made = None;
         let client = self
             .change_client(Kind::Client, id, "client.secret.create", caller, |client, now| {
+                // Before those that have ended are gone: one that replaces such a one lives as long, too.
+                let newest = client.secrets.last().and_then(SecretRecord::life);
                 if let Some(overlap) = new.overlap {
                     let end = now.plus(Duration::from_secs(overlap));
-                    for secret in &mut client.secrets {
-                        secret.expires_at = Some(secret.expires_at.map_or(end, |own| own.min(end)));
-                    }
+                    client.secrets.iter_mut().for_each(|secret| secret.end_by(end));
                 }
                 self.drop_ended_secrets(client, now);
                 if client.secrets.len() >= MAX_SECRETS {
@@ -80,7 +82,9 @@ impl Service {
                     )));
                 }
                 let rules = self.secret_rules(&client.place());
-                let life = rules.life(new.secret_ttl).map_err(|error| Error::InvalidFields(vec![error]))?;
+                let before = newest.filter(|_| new.overlap.is_some());
+                let life = rules.life_after(new.secret_ttl, before);
+                let life = life.map_err(|error| Error::InvalidFields(vec![error]))?;
                 let (mut record, secret) = self.new_secret(Kind::Client, client.environment, life, now)?;
                 match &kept {
                     Some(kept) => kept.clone().put_into(&mut record),
@@ -112,7 +116,7 @@ impl Service {
                     return Err(Error::NotFound { what: "secret", name: NO_SUCH_SECRET.to_owned() });
                 };
                 let generation = secret.generation.clone();
-                secret.expires_at = Some(secret.expires_at.map_or(now, |own| own.min(now)));
+                secret.end_by(now);
                 self.drop_ended_secrets(client, now);
                 if !cut_tokens {
                     return Ok(Vec::new());
@@ -140,6 +144,6 @@ impl Service {
 
 pub(in super::super) fn check_secret_ttl(ttl: Option<u64>, errors: &mut Vec<FieldError>) {
     if ttl.is_some_and(|ttl| ttl == 0 || ttl > MAX_SECRET_TTL) {
-        errors.push(FieldError::new("secret_ttl", format!("1 to {MAX_SECRET_TTL} seconds")));
+        errors.push(FieldError::new("secret_ttl", format!("1s to {}", written(MAX_SECRET_TTL))));
     }
 }

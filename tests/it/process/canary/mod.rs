@@ -171,6 +171,9 @@ impl Site {
         let made = self.place.json(&["api-key", "create", "by socket", "--ttl", "1h"]);
         self.keep_key("an API key of the command line", &made);
         self.run(&["api-key", "show", &text(&made["id"])]);
+        self.run(&["api-key", "create", "saved", "--save", "shown-6.json"]);
+        let saved = fs::read(self.place.at("shown-6.json")).unwrap();
+        self.keep_key("an API key into a file", &serde_json::from_slice(&saved).unwrap());
         let made = self.place.json(&["client", "digest-key", "create", &id]);
         self.needles.add("a Digest key of the command line", &text(&made["private_key"]));
         self.run(&["client", "digest-key", "list", &id]);
