@@ -221,7 +221,7 @@ fn warn_of_unknown(config: &Config, service: &Service) {
                 tracing::warn!(
                     guard = guard.name,
                     path = rule.path,
-                    error = error.detail(),
+                    error = super::error::Error::from(error).detail(),
                     "a guard's rule cannot be met"
                 );
             }
