@@ -159,6 +159,9 @@ pub struct AuditRefusal {
     pub detail: Option<String>,
     /// The client, where it is known.
     pub client_id: Option<String>,
+    /// Which of its Digest keys, by the public key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
     /// The organization that the client belonged to then, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,

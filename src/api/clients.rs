@@ -8,7 +8,7 @@ use crate::clock::Rfc3339;
 use crate::secret::Environment;
 
 use super::object::{object, object_member};
-use super::{GivenSecret, Level, Limits, LimitsPatch, Quotas, QuotasPatch, Secret, member};
+use super::{DigestKey, GivenSecret, Level, Limits, LimitsPatch, Quotas, QuotasPatch, Secret, member};
 
 /// Whether a client may authenticate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +137,12 @@ pub struct Client {
     pub status: ClientStatus,
     /// Its secrets.
     pub secrets: Vec<Secret>,
+    /// Its Digest keys, if it has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digest_keys: Vec<DigestKey>,
+    /// When it was last used, by whichever of its secrets and Digest keys; never if null.
+    #[serde(default)]
+    pub last_used_at: Option<Rfc3339>,
     /// For people.
     pub description: String,
     /// Who answers for it.

@@ -73,8 +73,11 @@ pub struct Refusal {
     pub cause: Option<String>,
     /// What the caller was told besides.
     pub detail: Option<String>,
-    /// The client, where it is known.
+    /// The client whose credential it came with, or named, where that is known.
     pub client_id: Option<String>,
+    /// Which of its Digest keys, by the public key.
+    #[serde(default)]
+    pub public_key: Option<String>,
     /// Where the request came from.
     pub source_address: Option<String>,
 }

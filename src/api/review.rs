@@ -9,11 +9,11 @@ use crate::clock::Rfc3339;
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
-    /// A secret is about to end.
+    /// A secret, an API key or a Digest key is about to end.
     SecretExpiring,
-    /// A client's last secret has ended: it gets no tokens any more.
+    /// A client's last secret has ended, so that it gets no tokens any more; or its last Digest key has.
     SecretsExpired,
-    /// A secret lives longer than the policy of its project allows for new ones.
+    /// A secret, an API key or a Digest key lives longer than the policy of its project allows for new ones.
     SecretBeyondPolicy,
     /// A client has never been used, or was refused each time.
     ClientNeverUsed,
@@ -66,9 +66,12 @@ pub struct Finding {
     pub project: String,
     /// The secret, where it is about one.
     pub secret_id: Option<String>,
+    /// The Digest key, where it is about one.
+    #[serde(default)]
+    pub digest_key_id: Option<String>,
     /// The scope, where it is about one.
     pub scope: Option<String>,
-    /// When the secret ends or has ended, where it is about that.
+    /// When the secret or the Digest key ends or has ended, where it is about that.
     pub expires_at: Option<Rfc3339>,
     /// When it was last used, even if only to be refused; never if null.
     pub last_used_at: Option<Rfc3339>,

@@ -113,6 +113,7 @@ pub(super) async fn request(global: &Global, arguments: &Request) -> Result<Exit
         ("cause", refusal.cause),
         ("detail", refusal.detail),
         ("client_id", refusal.client_id),
+        ("public_key", refusal.public_key),
         ("source_address", refusal.source_address),
     ];
     fields.extend(known.into_iter().filter_map(|(name, value)| Some((name, value?))));

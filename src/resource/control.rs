@@ -101,15 +101,50 @@ pub struct Refused {
     pub refusal: Refusal,
     /// Where it came from, if that was decided.
     pub source: Option<SourceAddress>,
-    /// The client of its token, if that is good.
-    pub client_id: Option<String>,
+    /// The client whose credential it names, where that is known; it need not have been the client who sent it.
+    pub client_id: Option<Box<str>>,
+    /// What the answer keeps to itself.
+    pub untold: Option<Box<Untold>>,
+}
+
+/// What of a refusal is for the operator alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Untold {
+    /// What really happened.
+    pub cause: Option<&'static str>,
+    /// Which of the client's Digest keys it names, by its public key.
+    pub public_key: Option<String>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::of(refusal)
+    }
 }
 
 impl Refused {
     /// A refusal of a request of which nothing is known yet.
     #[must_use]
     pub fn of(refusal: Refusal) -> Self {
-        Self { refusal, source: None, client_id: None }
+        Self { refusal, source: None, client_id: None, untold: None }
+    }
+
+    /// The same of a request that names a credential of this client.
+    #[must_use]
+    pub fn of_client(refusal: Refusal, client_id: &str) -> Self {
+        Self { client_id: Some(client_id.into()), ..Self::of(refusal) }
+    }
+
+    /// The same, which came from there.
+    #[must_use]
+    pub fn from_source(self, source: Option<SourceAddress>) -> Self {
+        Self { source, ..self }
+    }
+
+    /// What really happened, where the answer keeps that to itself.
+    #[must_use]
+    pub fn cause(&self) -> Option<&'static str> {
+        self.untold.as_ref().and_then(|untold| untold.cause)
     }
 
     /// Its stable word.
@@ -137,7 +172,7 @@ pub struct LogRefusals;
 
 impl RefusalObserver for LogRefusals {
     fn request_refused(&self, request_id: &RequestId, refused: &Refused) {
-        let (reason, client_id) = (refused.reason(), refused.client_id.as_deref());
+        let (reason, cause, client_id) = (refused.reason(), refused.cause(), refused.client_id.as_deref());
         match reason {
             // Anybody can be refused so, as often as they like.
             Reason::NoCredentials
@@ -145,9 +180,9 @@ impl RefusalObserver for LogRefusals {
             | Reason::TokenInvalid
             | Reason::DigestInvalid
             | Reason::DigestStale => {
-                tracing::debug!(%request_id, reason = reason.as_str(), "refused");
+                tracing::debug!(%request_id, reason = reason.as_str(), cause, client_id, "refused");
             }
-            _ => tracing::info!(%request_id, reason = reason.as_str(), client_id, "refused"),
+            _ => tracing::info!(%request_id, reason = reason.as_str(), cause, client_id, "refused"),
         }
     }
 }

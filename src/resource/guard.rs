@@ -273,9 +273,9 @@ impl Guard {
         let (credential, source) = self.credential(uri, headers, peer)?;
         let found = match self.ask(credential, || asked, source) {
             Found::Asked(answer) => answer.await,
-            Found::Jwt(token) => self.verifier.recognize(token).map_err(Refusal::Token),
+            Found::Jwt(token) => self.verifier.recognize(token).map_err(|error| Refusal::Token(error).into()),
         };
-        let token = found.map_err(|refusal| refused(refusal, source))?;
+        let token = found.map_err(|refused| refused.from_source(source))?;
         self.decide_on(token, source).map(|token| (token, source))
     }
 
@@ -285,10 +285,9 @@ impl Guard {
     /// # Errors
     /// The [`Refused`].
     pub fn decide_on(&self, token: AccessToken, source: Option<SourceAddress>) -> Result<AccessToken, Refused> {
-        let client_id = || Some(token.client_id().to_owned());
+        let refused = |refusal| Refused::of_client(refusal, token.client_id()).from_source(source);
         let is_for_us = self.verifier.check_claims(&token, self.audiences.as_deref());
-        is_for_us
-            .map_err(|error| Refused { client_id: client_id(), ..refused(self.not_for_us(error, &token), source) })?;
+        is_for_us.map_err(|error| refused(self.not_for_us(error, &token)))?;
         for (control, decision) in [
             (Control::Revocation, self.verifier.check_revocation(&token).map_err(Refusal::Token)),
             (Control::Address, self.check_address(&token, source)),
@@ -297,7 +296,7 @@ impl Guard {
         ] {
             let Err(refusal) = decision else { continue };
             if !self.shadow.contains(&control) {
-                return Err(Refused { client_id: client_id(), ..refused(refusal, source) });
+                return Err(refused(refusal));
             }
             self.shadowed.count(control);
             tracing::info!(

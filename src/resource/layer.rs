@@ -192,7 +192,7 @@ where
                     let found = ready!(answer.as_mut().poll(context));
                     let Some(held) = held.take() else { return Poll::Pending };
                     let Held { mut inner, shared, request, source } = *held;
-                    let decided = found.map_err(|refusal| refused(refusal, source));
+                    let decided = found.map_err(|refused| refused.from_source(source));
                     match decided.and_then(|token| shared.guard.decide_on(token, source)) {
                         Ok(token) => {
                             let future = inner.call(let_through(request, token, source));

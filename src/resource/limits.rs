@@ -119,10 +119,9 @@ impl Counted {
         }
         let moment = Moment::of(&*self.limits.guard.verifier.clock);
         let allowance = self.limits.credentials.of(&(class, token.client_id().into()));
-        let taken = allowance.take(rate, *shadow, moment, Whose::Credential(class)).map_err(|exceeded| Refused {
-            refusal: Refusal::RateLimited(exceeded),
-            source: request.extensions().get::<SourceAddress>().copied(),
-            client_id: Some(token.client_id().to_owned()),
+        let taken = allowance.take(rate, *shadow, moment, Whose::Credential(class)).map_err(|exceeded| {
+            let source = request.extensions().get::<SourceAddress>().copied();
+            Refused::of_client(Refusal::RateLimited(exceeded), token.client_id()).from_source(source)
         })?;
         for limit in taken.shadowed.iter() {
             metrics::counter!("mintage_shadow_refusals_total", "control" => limit.as_str()).increment(1);

@@ -42,7 +42,7 @@ mod verifier;
 pub use crate::credentials::{BadCredentials, Credentials};
 pub use body::{Peeked, RefuseTokenInBody, RefuseTokenInBodyFuture, RefuseTokenInBodyService};
 pub use builder::{Discovered, Given, VerifierBuilder};
-pub use control::{Control, LogRefusals, NoSuchControl, RefusalObserver, Refused, ShadowCounts};
+pub use control::{Control, LogRefusals, NoSuchControl, RefusalObserver, Refused, ShadowCounts, Untold};
 pub use explain::{Check, Explanation, Outcome};
 pub use guard::{Guard, RequireScopes};
 pub use introspected::{IntrospectedKeys, IntrospectedKeysBuilder, NoIntrospection};

@@ -81,10 +81,10 @@ impl Guard {
                     let (digest, text) = (Arc::clone(digest), text.to_owned());
                     Found::Asked(Box::pin(async move { digest.resolve(&text, &asked, source).await }))
                 }
-                None => Found::Asked(Box::pin(ready(Err(Refusal::Malformed(BEARER.to_owned()))))),
+                None => Found::Asked(Box::pin(ready(Err(Refusal::Malformed(BEARER.to_owned()).into())))),
             },
             (Credential::Digest(_), _, None) => {
-                Found::Asked(Box::pin(ready(Err(Refusal::Malformed(BEARER.to_owned())))))
+                Found::Asked(Box::pin(ready(Err(Refusal::Malformed(BEARER.to_owned()).into()))))
             }
         }
     }

@@ -9,7 +9,7 @@ use http::{Method, Uri};
 use crate::clock::UnixTime;
 use crate::jose::KeySet;
 
-use super::refusal::Refusal;
+use super::control::Refused;
 use super::token::AccessToken;
 
 /// The keys of the issuer, as they are at this moment. Called for every token: it must neither wait nor lock.
@@ -40,8 +40,9 @@ pub trait RevocationSource: std::fmt::Debug + Send + Sync {
     }
 }
 
-/// What becomes of an API key or of Digest credentials: what they stand for, or why the request is refused.
-pub type ApiKeyAnswer<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Refusal>> + Send + 'a>>;
+/// What becomes of an API key or of Digest credentials: what they stand for, or why the request is refused, and whose they
+/// are, where that is known. Where it came from, the guard adds.
+pub type ApiKeyAnswer<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Refused>> + Send + 'a>>;
 
 /// Who knows what API keys stand for: static bearer credentials, which say nothing of themselves. May wait, so that only
 /// a bearer that is a key by its form is brought before it.

@@ -245,3 +245,68 @@ async fn what_a_stranger_sent_is_neither_kept_nor_logged() {
     let found = app.service.explain_refusal(answer["request_id"].as_str().unwrap()).await.unwrap();
     assert!(found.detail.unwrap().contains("mintage:keys:read"));
 }
+
+/// Whatever an API key is refused for, the record names it; what is no key of ours is nobody's.
+#[tokio::test]
+async fn the_refusal_of_an_api_key_names_it() {
+    use crate::api_keys::{key, key_with};
+    use crate::client_changes::ask;
+    use serde_json::json;
+    let app = crate::api_keys::site().await;
+    app.api("urn:example:other", &["other:read"]).await;
+    let members = |more: Value| {
+        let mut members = json!({ "scopes": ["orders:read", "mintage:projects:read"] });
+        members.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        members
+    };
+    let good = key_with(&app, members(json!({}))).await;
+    let (ended, revoked) =
+        (key_with(&app, members(json!({ "ttl": 60 }))).await, key_with(&app, members(json!({}))).await);
+    let (replaced, deleted) = (key_with(&app, members(json!({}))).await, key_with(&app, members(json!({}))).await);
+    let away = key_with(&app, members(json!({ "ip_allowlist": ["192.0.2.0/24"] }))).await;
+    let orders = key(&app).await;
+    app.advance(60);
+    done(ask(&app, "POST", &format!("api-keys/{}/revoke", revoked.id), &json!({})).await);
+    done(ask(&app, "POST", &format!("api-keys/{}/rotate", replaced.id), &json!({})).await);
+    assert_eq!(ask(&app, "DELETE", &format!("api-keys/{}", deleted.id), &Value::Null).await.0, 204);
+    let stranger = key(&crate::api_keys::site().await).await;
+    let (scope, other) = ("/forward-auth?scope=orders:read", "/forward-auth?scope=other:read");
+    let (write, route) = ("/forward-auth?scope=orders:write", "/api/v1/projects");
+    for (path, key, reason, named) in [
+        (scope, &ended, "token_expired", true),
+        (route, &ended, "token_expired", true),
+        (scope, &revoked, "token_revoked", true),
+        (route, &revoked, "token_revoked", true),
+        (scope, &replaced, "token_revoked", true),
+        (route, &replaced, "token_revoked", true),
+        (scope, &away, "ip_not_allowed", true),
+        (route, &away, "ip_not_allowed", true),
+        (other, &good, "insufficient_scope", true),
+        (route, &orders, "insufficient_scope", true),
+        (write, &good, "insufficient_scope", true),
+        ("/api/v1/clients", &good, "insufficient_scope", true),
+        (scope, &deleted, "token_invalid", false),
+        (route, &stranger, "token_invalid", false),
+    ] {
+        let body: Value = app.get(path, Some(&key.key)).await.json().await.unwrap();
+        assert_eq!(body["reason"], reason, "{path}: {body}");
+        let found = app.service.explain_refusal(body["request_id"].as_str().unwrap()).await.unwrap();
+        assert_eq!(found.client_id.as_deref(), named.then_some(key.id.as_str()), "{path} {reason}");
+        assert_eq!((found.cause, found.public_key), (None, None), "the caller was told");
+    }
+    // A token is known by its signature, too, although it is for somebody else, or has expired.
+    let client = app.client(&["orders:read"]).await;
+    let token = app.token(&client).await;
+    for reason in ["token_invalid", "token_expired"] {
+        let path = if reason == "token_expired" { scope } else { other };
+        let body: Value = app.get(path, Some(&token)).await.json().await.unwrap();
+        assert_eq!(body["reason"], reason, "{body}");
+        let found = app.service.explain_refusal(body["request_id"].as_str().unwrap()).await.unwrap();
+        assert_eq!(found.client_id.as_deref(), Some(client.id.as_str()));
+        app.advance(3700);
+    }
+}
+
+fn done((status, answer): (u16, Value)) {
+    assert!(matches!(status, 200 | 201), "{status} {answer}");
+}

@@ -421,6 +421,7 @@ async fn refusals_are_a_ring(store: Arc<dyn Store>) {
         detail: None,
         cause: None,
         client_id: None,
+        public_key: None,
         place: None,
         source: None,
         unrecorded: n,

@@ -55,6 +55,10 @@ fn row(entry: &AuditEntry) -> [String; 6] {
         AuditEntry::Refusal(refusal) => {
             let name = refusal.request_id.clone().unwrap_or_else(|| format!("{} requests", refusal.unrecorded));
             let why = refusal.cause.clone().or_else(|| refusal.detail.clone());
+            let why = why.map(|why| match &refusal.public_key {
+                Some(public_key) => format!("{why}, public key {public_key}"),
+                None => why,
+            });
             [
                 at,
                 format!("refused {}", refusal.reason),

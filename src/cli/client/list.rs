@@ -63,7 +63,7 @@ pub(super) async fn run(global: &Global, admin: &Admin, filter: Filter) -> Resul
     if global.json { output::json(&Page { items, next_cursor: None }) } else { output::print(&table(&items)) }
 }
 
-/// A client's newest secret stands for the others; it was used when the last of them was.
+/// A client's newest secret stands for the others.
 fn table(items: &[Client]) -> String {
     let now = times::now();
     let place = |client: &Client| format!("{}/{}", client.organization, client.project);
@@ -77,7 +77,6 @@ fn table(items: &[Client]) -> String {
                 count => format!("{} +{}", newest.prefix, count - 1),
             });
             let expires = newest.map(|newest| times::relative_or(newest.expires_at, now, "never"));
-            let used = client.secrets.iter().filter_map(|secret| secret.last_used_at).max();
             [
                 client.client_id.clone(),
                 client.name.clone(),
@@ -86,7 +85,7 @@ fn table(items: &[Client]) -> String {
                 client.status.as_str().to_owned(),
                 output::or_dash(prefix),
                 output::or_dash(expires),
-                times::relative_or(used, now, "never"),
+                times::relative_or(client.last_used_at, now, "never"),
                 output::names(&client.roles),
                 output::names(&client.scopes),
             ]

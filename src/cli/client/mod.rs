@@ -40,7 +40,7 @@ pub(super) enum Command {
     },
     /// List clients: all, or those that every filter lets through
     List(list::Filter),
-    /// Show a client: its scopes, its allowlist, its secrets and when they were last used
+    /// Show a client: its scopes, its allowlist, its secrets and Digest keys and when they were last used
     Show {
         /// Its client_id
         id: String,
@@ -60,7 +60,7 @@ pub(super) enum Command {
         #[command(flatten)]
         change: quotas::Adjustment,
     },
-    /// List what is worth a look: secrets that are about to end, clients and scopes that nobody uses
+    /// List what is worth a look: secrets and keys that are about to end, clients and scopes that nobody uses
     Review(review::Review),
     /// Change a client; what takes from what it may do cuts its tokens off
     #[command(override_usage = "mintage client update [OPTIONS] <ID>")]

@@ -10,7 +10,7 @@ use crate::cli::{Failure, Global, output};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Review {
-    /// Secrets that end within this, such as 14d; what the policy of each project says unless set
+    /// Secrets and keys that end within this, such as 14d; what the policy of each project says unless set
     #[arg(long, value_name = "DURATION", value_parser = Span::whole_seconds)]
     expiring_within: Option<Span>,
     /// Clients and scopes that were not used for this long (review.unused_after of the configuration)
@@ -44,12 +44,13 @@ fn table(items: &[Finding]) -> String {
     let rows: Vec<_> = items
         .iter()
         .map(|finding| {
+            let which = finding.secret_id.as_ref().or(finding.digest_key_id.as_ref()).or(finding.scope.as_ref());
             let time = |at: Option<crate::clock::Rfc3339>| output::or_dash(at.map(|at| at.0.to_string()));
             [
                 finding.kind.as_str().replace('_', " "),
                 finding.client_id.clone(),
                 finding.name.clone(),
-                output::or_dash(finding.secret_id.clone().or_else(|| finding.scope.clone())),
+                output::or_dash(which.cloned()),
                 time(finding.expires_at),
                 time(finding.last_used_at),
                 finding.detail.clone(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::api::{Client, EffectiveScope};
+use crate::api::{Client, DigestKey, EffectiveScope};
 use crate::cli::save::Made;
 use crate::cli::{Failure, Global, limits, output, quotas, times};
 use crate::credentials::{BadCredentials, Credentials};
@@ -35,7 +35,7 @@ impl Made for Client {
     }
 }
 
-/// What it is and which secrets it has.
+/// What it is, and which secrets and Digest keys it has.
 pub(super) fn show(global: &Global, client: &Client) -> Result<(), Failure> {
     print(global, client, "")
 }
@@ -54,6 +54,20 @@ fn effective(scopes: &[EffectiveScope]) -> String {
         [one.scope.clone(), from.join(", "), output::or_dash(reach)]
     };
     output::table_of_what_is_said(["SCOPE", "FROM", "REACHES"], &scopes.iter().map(row).collect::<Vec<_>>())
+}
+
+fn digest_keys(keys: &[DigestKey]) -> String {
+    let row = |key: &DigestKey| {
+        [
+            key.id.clone(),
+            key.public_key.clone(),
+            times::exact_or(key.expires_at, "never"),
+            times::exact_or(key.last_used_at, "never"),
+            output::or_dash(key.last_used_from.clone()),
+        ]
+    };
+    let headings = ["DIGEST KEY", "PUBLIC KEY", "EXPIRES", "LAST USED", "FROM"];
+    output::table(headings, &keys.iter().map(row).collect::<Vec<_>>())
 }
 
 fn print(global: &Global, client: &Client, scopes: &str) -> Result<(), Failure> {
@@ -107,7 +121,11 @@ fn print(global: &Global, client: &Client, scopes: &str) -> Result<(), Failure> 
         })
         .collect();
     let headings = ["SECRET", "PREFIX", "CREATED", "EXPIRES", "LAST USED", "FROM"];
-    output::print(&format!("{}{scopes}\n{}", output::fields(&fields), output::table(headings, &rows)))?;
+    let mut text = format!("{}{scopes}\n{}", output::fields(&fields), output::table(headings, &rows));
+    if !client.digest_keys.is_empty() {
+        text.push_str(&format!("\n{}", digest_keys(&client.digest_keys)));
+    }
+    output::print(&text)?;
     if client.client_secret.is_some() {
         output::note("\nThe client_secret is shown this once, and cannot be had again: keep it now.");
     }

@@ -113,7 +113,7 @@ impl ApiKeySource for IntrospectedKeys {
     }
 
     fn introspect<'a>(&'a self, key: &'a str, _: Option<IpAddr>) -> ApiKeyAnswer<'a> {
-        Box::pin(async move { self.0.stands_for(key).await.map_err(Refusal::Token) })
+        Box::pin(async move { self.0.stands_for(key).await.map_err(|error| Refusal::Token(error).into()) })
     }
 }
 

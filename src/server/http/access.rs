@@ -48,7 +48,7 @@ async fn within_limits(State((app, cost)): State<(App, u64)>, request: Request, 
     };
     let source = request.extensions().get::<SourceAddress>().copied();
     let refused = |refusal| {
-        let refused = Refused { refusal, source, client_id: Some(token.client_id().to_owned()) };
+        let refused = Refused::of_client(refusal, token.client_id()).from_source(source);
         app.api_guard.answer(refused, app.service.request_id())
     };
     let admitted = match app.service.admit(&token, Class::of(request.method())).await {

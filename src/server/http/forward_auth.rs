@@ -160,8 +160,9 @@ async fn decide(
     // The query is the proxy's, and has been read.
     let uri = Uri::from_static("/");
     let decided = guard.decide_on_any(&uri, headers, peer, asked).await.and_then(|(token, source)| {
-        let client_id = Some(token.client_id().to_owned());
-        rule(token).map(|token| (token, source)).map_err(|refusal| Refused { refusal, source, client_id })
+        let client_id = token.client_id().to_owned();
+        let refused = |refusal| Refused::of_client(refusal, &client_id).from_source(source);
+        rule(token).map(|token| (token, source)).map_err(refused)
     });
     let mut standing = None;
     let admitted = match decided {
@@ -173,8 +174,10 @@ async fn decide(
                 }
                 Err(refusal) => Err(refusal),
             };
-            let client_id = Some(token.client_id().to_owned());
-            admitted.map(|()| token).map_err(|refusal| Refused { refusal, source, client_id })
+            match admitted {
+                Ok(()) => Ok(token),
+                Err(refusal) => Err(Refused::of_client(refusal, token.client_id()).from_source(source)),
+            }
         }
         Err(refused) => Err(refused),
     };

@@ -43,7 +43,7 @@ pub(super) async fn show(State(app): State<App>, request: Request) -> Response {
                     }
                     return response;
                 }
-                Err(refusal) => Refused { refusal, source, client_id: Some(token.client_id().to_owned()) },
+                Err(refusal) => Refused::of_client(refusal, token.client_id()).from_source(source),
             },
             Err(error) => return Fault::new(&app, error).into_response(),
         },

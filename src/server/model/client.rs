@@ -230,15 +230,10 @@ impl Client {
     /// As a record of a change has it: what is shown, by what it is.
     #[must_use]
     pub fn recorded(&self, now: UnixTime) -> Value {
-        let mut recorded = match self.kind {
+        match self.kind {
             Kind::Client => json!(self.shown(|_| None)),
             Kind::ApiKey => json!(self.shown_key(now, |_| None)),
-        };
-        if let (Some(members), false) = (recorded.as_object_mut(), self.digest_keys.is_empty()) {
-            let keys: Vec<_> = self.digest_keys.iter().map(|key| key.shown(None)).collect();
-            members.insert("digest_keys".to_owned(), json!(keys));
         }
-        recorded
     }
 
     /// An API key as it is shown: `uses` gives the last use of a secret by its id. While it is rotated there are two; the
@@ -295,7 +290,14 @@ impl Client {
         self.created_at < since && uses.and_then(|uses| uses.used_at).is_none_or(|at| at < since)
     }
 
-    /// As it is shown: `uses` gives the last use of a secret by its id.
+    /// What has a last use of its own: its secrets and its Digest keys, by their ids.
+    pub fn used_ids(&self) -> impl Iterator<Item = &str> {
+        let digest_keys = self.digest_keys.iter().map(|key| key.id.as_str());
+        self.secrets.iter().map(|secret| secret.id.as_str()).chain(digest_keys)
+    }
+
+    /// As it is shown: `uses` gives the last use of a secret or of a Digest key by its id. That of the client itself, which
+    /// outlives them, is for who has looked it up.
     #[must_use]
     pub fn shown(&self, uses: impl Fn(&str) -> Option<SecretUse>) -> api::Client {
         api::Client {
@@ -327,6 +329,8 @@ impl Client {
                     }
                 })
                 .collect(),
+            digest_keys: self.digest_keys.iter().map(|key| key.shown(uses(&key.id))).collect(),
+            last_used_at: None,
             description: self.description.clone(),
             owner: self.owner.clone(),
             labels: self.labels.clone(),

@@ -25,6 +25,9 @@ pub struct RefusalRecord {
     pub detail: Option<String>,
     /// The client, where it is known.
     pub client_id: Option<String>,
+    /// Which of its Digest keys, by the public key; a user name that was sent and is none is kept nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
     /// Where the client belonged when it was refused; another one may have its id later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,

@@ -114,7 +114,7 @@ impl Figures {
 /// When a client was last used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientUses {
-    /// When one of its secrets was; never if there is none.
+    /// When one of its secrets or Digest keys was; never if there is none.
     pub used_at: Option<UnixTime>,
     /// When one was to some end: a request that is refused although the secret is right is a use, and gets nothing.
     #[serde(default)]
@@ -148,7 +148,7 @@ impl ClientUses {
 pub struct ClientUsage {
     /// The client.
     pub client_id: ClientId,
-    /// The last uses of its secrets, by their ids.
+    /// The last uses of its secrets and Digest keys, by their ids.
     pub secrets: Vec<(String, SecretUse)>,
     /// When it and its scopes were last used.
     pub uses: ClientUses,

@@ -12,7 +12,7 @@ use crate::api::{Limits, RateChange};
 use crate::clock::{Deadline, Stopwatch};
 use crate::id::ClientId;
 use crate::limit::{Class, Exceeded, Limited, Limiter, Moment, Permit, Rate, Standing, Taken, Whose, address_key};
-use crate::resource::{AccessToken, DigestFailure, Refusal, TokenError};
+use crate::resource::{AccessToken, DigestFailure, Refusal, Refused, TokenError};
 use crate::server::error::Error;
 use crate::server::model::Client;
 
@@ -186,22 +186,21 @@ impl Service {
     pub(super) async fn held_if_failed<T>(
         &self,
         arrived: Stopwatch,
-        outcome: Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let failed = match &outcome {
-            Err(Refusal::Digest(DigestFailure::Invalid) | Refusal::Token(TokenError::Invalid(_))) => true,
-            Err(Refusal::RateLimited(exceeded)) => exceeded.whose == Whose::Address,
+        outcome: Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        let Err(mut refused) = outcome else { return outcome };
+        let failed = match &refused.refusal {
+            Refusal::Digest(DigestFailure::Invalid) | Refusal::Token(TokenError::Invalid(_)) => true,
+            Refusal::RateLimited(exceeded) => exceeded.whose == Whose::Address,
             _ => false,
         };
         if failed {
             self.hold_failure(arrived).await;
         }
-        match outcome {
-            Err(Refusal::RateLimited(exceeded)) if failed => {
-                Err(Refusal::RateLimited(exceeded.after(arrived.elapsed())))
-            }
-            outcome => outcome,
+        if let Refusal::RateLimited(exceeded) = refused.refusal {
+            refused.refusal = Refusal::RateLimited(exceeded.after(arrived.elapsed()));
         }
+        Err(refused)
     }
 
     /// A failed authentication from this address, which is counted before it is known to have failed; one that has not

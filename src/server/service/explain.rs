@@ -72,6 +72,7 @@ impl Service {
             cause: record.cause,
             detail: record.detail,
             client_id: record.client_id,
+            public_key: record.public_key,
             source_address: record.source.map(|ip| ip.to_string()),
         })
     }

@@ -211,13 +211,16 @@ impl Service {
     fn review_gauges(&self) -> Vec<Gauge> {
         let gauge = |(kind, count): (FindingKind, u64)| {
             let (name, help) = match kind {
-                FindingKind::SecretExpiring => ("mintage_secrets_expiring", "Secrets that are about to end"),
+                FindingKind::SecretExpiring => {
+                    ("mintage_secrets_expiring", "Secrets, API keys and Digest keys that are about to end")
+                }
                 FindingKind::SecretsExpired => {
-                    ("mintage_clients_without_live_secret", "Clients all of whose secrets have ended")
+                    ("mintage_clients_without_live_secret", "Clients all of whose secrets or Digest keys have ended")
                 }
-                FindingKind::SecretBeyondPolicy => {
-                    ("mintage_secrets_beyond_policy", "Secrets that live longer than new ones of their project may")
-                }
+                FindingKind::SecretBeyondPolicy => (
+                    "mintage_secrets_beyond_policy",
+                    "Secrets and keys that live longer than new ones of their project may",
+                ),
                 FindingKind::ClientNeverUsed => ("mintage_clients_never_used", "Clients that were never used"),
                 FindingKind::ClientUnused => ("mintage_clients_unused", "Clients that were not used for long"),
                 FindingKind::ScopeUnused => {

@@ -78,7 +78,7 @@ fn key(finding: &Finding, now: UnixTime) -> String {
     let parts = [
         finding.kind.as_str(),
         &finding.client_id,
-        finding.secret_id.as_deref().unwrap_or_default(),
+        finding.secret_id.as_deref().or(finding.digest_key_id.as_deref()).unwrap_or_default(),
         finding.scope.as_deref().unwrap_or_default(),
         if last_call { "last call" } else { "" },
     ];

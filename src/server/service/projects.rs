@@ -36,6 +36,11 @@ pub(super) const REQUIRE_EXPIRY: &str = "require_expiry";
 pub(super) const REQUIRE_ALLOWLIST: &str = "require_allowlist";
 
 impl SecretRules {
+    /// Whether it has to be said of each how long it lives.
+    pub(super) const fn needs_ttl(&self) -> bool {
+        self.require_expiry && self.max_ttl.is_none()
+    }
+
     /// How long a secret that is asked to live so long lives; a field error where it may not.
     pub(super) fn life(&self, asked: Option<u64>) -> Result<Option<u64>, FieldError> {
         match (asked, self.max_ttl) {

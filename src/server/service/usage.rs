@@ -46,7 +46,7 @@ struct Uses {
 #[derive(Debug, Default)]
 struct Held {
     clients: HashMap<ClientId, ClientUsage>,
-    /// The last uses of the clients' secrets.
+    /// The last uses of the clients' secrets and Digest keys.
     secrets: HashMap<String, SecretUse>,
 }
 
@@ -234,9 +234,16 @@ impl Service {
 
     /// Notes that an API key was used from this address.
     pub(super) fn note_use_from(&self, key: &Authenticated, from: IpAddr) {
+        if let Some(secret) = key.secret() {
+            self.note_presented(&key.client.client_id, &secret.id, from);
+        }
+    }
+
+    /// Notes that an API key or a Digest key was used from this address, by the id of the secret or of the Digest key: each
+    /// stands for its client, so that it is served.
+    pub(super) fn note_presented(&self, client: &ClientId, credential: &str, from: IpAddr) {
         let used = SecretUse { at: self.clock.now(), from };
-        let secret = key.secret().map(|secret| (secret.id.as_str(), used));
-        self.usage.note(&key.client.client_id, secret, |usage| usage.uses.served_at = Some(used.at));
+        self.usage.note(client, Some((credential, used)), |usage| usage.uses.served_at = Some(used.at));
     }
 
     /// Notes that a client has used its secret, and was heard.
@@ -295,7 +302,7 @@ impl Service {
         flush.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the flush was broken off".to_owned())))
     }
 
-    /// The last uses of these secrets, written or not.
+    /// The last uses of these secrets and Digest keys, written or not.
     pub(super) async fn last_uses(&self, secrets: Vec<String>) -> Result<HashMap<String, SecretUse>, StoreError> {
         // What waits is looked at first: what no longer waits is in the store by then. The other way round a use that is
         // written in between would be in neither.

@@ -32,8 +32,10 @@ async fn the_private_key_is_in_one_answer_alone() {
     let given = json!({ "public_key": "Old.Key_1~-", "private_key": "a password with spaces" });
     let (status, brought) = ask(&app, "POST", &path, &given).await;
     assert_eq!((status, brought.get("private_key"), &brought["prefix"]), (201, None, &json!("…")), "{brought}");
-    let shown = ask(&app, "GET", &format!("clients/{client}"), &Value::Null).await.1.to_string();
-    assert!(!shown.contains(user) && !shown.contains("sealed"), "{shown}");
+    let shown = ask(&app, "GET", &format!("clients/{client}"), &Value::Null).await.1;
+    assert_eq!((&shown["digest_keys"][0], shown["digest_keys"].as_array().unwrap().len()), (item, 2), "{shown}");
+    let shown = shown.to_string();
+    assert!(!shown.contains(password) && !shown.contains("private_key") && !shown.contains("sealed"), "{shown}");
     let records = audit(app).await;
     let said = serde_json::to_string(&records).unwrap();
     let actions: Vec<_> = records.iter().filter_map(|record| record["action"].as_str()).collect();

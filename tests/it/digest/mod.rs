@@ -1,10 +1,12 @@
 //! HTTP Digest: its arithmetic, its keys, and what becomes of requests with them.
 
+mod explained;
 mod forwarded;
 mod management;
 mod presented;
 mod replay;
 mod sealed;
+mod used;
 mod wire;
 
 use std::net::Ipv4Addr;

@@ -121,6 +121,27 @@ fn curl_logs_in() {
     // Without one, what it signs is the path that begins with the guard's name.
     let (status, body) = curl(&["--digest", "-u", &good, &server.url("/forward-auth/g/orders/v1/orders")]);
     assert!(status == "400" && body.contains("malformed_request"), "{body}");
+    // The operator sees that it is in use, and why what failed has failed.
+    let (key_id, public_key) = (key["id"].as_str().unwrap(), key["public_key"].as_str().unwrap());
+    let client = place.text(&["client", "show", &id]);
+    let line = client.lines().skip_while(|line| !line.starts_with("DIGEST KEY")).nth(1).unwrap_or_default().to_owned();
+    let cells: Vec<_> = line.split_whitespace().collect();
+    assert_eq!((&cells[..3], cells.last()), (&[key_id, public_key, "never"][..], Some(&"127.0.0.1")), "{client}");
+    assert!(
+        !place.text(&["client", "list"]).lines().find(|line| line.starts_with(&id)).unwrap().contains("never  never")
+    );
+    assert!(!place.text(&["client", "review", "--never-used-for", "0s"]).contains(&id));
+    let (_, body) = curl(&["--digest", "-u", &format!("{good}x"), &whoami]);
+    let request_id = serde_json::from_str::<Value>(&body).unwrap()["request_id"].as_str().unwrap().to_owned();
+    let why = place.text(&["explain", &request_id]);
+    for said in ["wrong_response", &id, public_key] {
+        assert!(why.contains(said) && !body.contains(said), "{why} {body}");
+    }
+    // It is written within a second or two.
+    let search = || place.text(&["audit", "search", "--kind", "refusals", "--request-id", &request_id]);
+    let log = (0..100).map(|_| search()).find(|log| log.contains(&request_id)).unwrap_or_default();
+    let line = log.lines().find(|line| line.contains(&request_id)).unwrap_or_default();
+    assert!(line.contains(&format!("client:{id}")) && line.contains(public_key), "{log}");
     // Withdrawn, it is refused at once.
     let shown = place.json(&["client", "digest-key", "list", &id]);
     assert!(shown["items"][0]["last_used_at"].is_string() && shown["items"][0].get("private_key").is_none(), "{shown}");

@@ -11,7 +11,7 @@ use crate::clock::{Stopwatch, UnixTime};
 use crate::crypto::{Sha256, sha256};
 use crate::id::{ClientId, Generation};
 use crate::jose::claims::AccessTokenClaims;
-use crate::resource::{AccessToken, ApiKeyAnswer, ApiKeySource, Refusal, RevocationSource, TokenError};
+use crate::resource::{AccessToken, ApiKeyAnswer, ApiKeySource, Refusal, Refused, RevocationSource, TokenError};
 use crate::scope::ScopeSet;
 use crate::secret::{ClientSecret, SecretHash, is_key_well_formed, looks_like_a_client_secret, looks_like_a_key};
 use crate::server::error::{AuthCause, Error};
@@ -159,7 +159,7 @@ impl Service {
     }
 
     /// What a key stands for to a guard, for whom a request came from `source`.
-    async fn presented(&self, key: &str, source: Option<IpAddr>) -> Result<AccessToken, Refusal> {
+    async fn presented(&self, key: &str, source: Option<IpAddr>) -> Result<AccessToken, Refused> {
         let address = source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let found = self.key_of(key, Some(address)).await.map_err(undecided)?;
         let Some(found) = found else {
@@ -170,16 +170,17 @@ impl Service {
             } else {
                 "it is an API key that was cut short or mistyped: its checksum is not that of the rest"
             };
-            return Err(Refusal::Token(TokenError::Invalid(why.to_owned())));
+            return Err(Refusal::Token(TokenError::Invalid(why.to_owned())).into());
         };
+        let refused = |refusal| Refused::of_client(refusal, found.client.client_id.as_str());
         match self.standing_of(&found) {
             Standing::Good => {}
-            Standing::Ended(end) => return Err(Refusal::Token(TokenError::KeyEnded(end))),
-            Standing::Revoked => return Err(Refusal::Token(TokenError::KeyRevoked)),
+            Standing::Ended(end) => return Err(refused(Refusal::Token(TokenError::KeyEnded(end)))),
+            Standing::Revoked => return Err(refused(Refusal::Token(TokenError::KeyRevoked))),
         }
         // The key was right: that it is in use, and from where, is what the operator wants to see.
         self.note_use_from(&found, address);
-        self.stands_for(&found).map_err(undecided)
+        self.stands_for(&found).map_err(|error| refused(undecided(error)))
     }
 
     /// The API key that somebody names by itself, if it is still good for anything. Whoever asks has proven itself.

@@ -135,6 +135,7 @@ fn refusal(number: u64, record: RefusalRecord) -> AuditRefusal {
         cause: record.cause,
         detail: record.detail,
         client_id: record.client_id,
+        public_key: record.public_key,
         organization: record.place.as_ref().map(|place| place.organization.clone()),
         project: record.place.and_then(|place| place.project),
         source_address: record.source.map(|ip| ip.to_string()),

@@ -11,7 +11,7 @@ pub(super) mod secrets;
 use serde_json::Value;
 
 use crate::api;
-use crate::clock::UnixTime;
+use crate::clock::{Rfc3339, UnixTime};
 use crate::id::ClientId;
 use crate::secret::ClientSecret;
 use crate::server::error::{Error, FieldError};
@@ -163,17 +163,19 @@ impl Service {
         self.show(self.existing(Kind::Client, id, caller).await?).await
     }
 
-    /// A client as it is shown, with the last uses of its secrets.
+    /// A client as it is shown, with the last uses of its secrets and Digest keys.
     async fn show(&self, client: Client) -> Result<Tagged<api::Client>, Error> {
         let value = self.shown(std::slice::from_ref(&client)).await?.remove(0);
         Ok(Tagged { tag: client.tag(), value })
     }
 
     async fn shown(&self, clients: &[Client]) -> Result<Vec<api::Client>, Error> {
-        let ids = clients.iter().flat_map(|c| c.secrets.iter().map(|s| s.id.clone())).collect();
+        let ids = clients.iter().flat_map(|client| client.used_ids().map(str::to_owned)).collect();
         let uses = self.last_uses(ids).await?;
+        let last = self.uses_of(clients.iter().map(|client| client.client_id.clone()).collect()).await?;
         let shown = |client: &Client| api::Client {
             effective_scopes: Some(self.effective_scopes(client)),
+            last_used_at: last.get(&client.client_id).and_then(|uses| uses.used_at).map(Rfc3339),
             ..client.shown(|secret| uses.get(secret).copied())
         };
         Ok(clients.iter().map(shown).collect())

@@ -28,6 +28,17 @@ const TAG: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NonceId(u64, [u8; RANDOM]);
 
+/// Why a nonce is not good, or a count of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadNonce {
+    /// It was not made here, or not in this run.
+    Unknown,
+    /// It was made too long ago.
+    Expired,
+    /// Its count was taken, or may have been.
+    Used,
+}
+
 #[derive(Debug)]
 pub(super) struct Nonces {
     key: HmacKey,
@@ -75,7 +86,16 @@ impl Nonces {
     }
 
     /// The nonce, if it was made here, and no longer ago than it is good.
-    pub(super) fn known(&self, text: &str, now: Duration) -> Option<NonceId> {
+    ///
+    /// # Errors
+    /// [`BadNonce`].
+    pub(super) fn known(&self, text: &str, now: Duration) -> Result<NonceId, BadNonce> {
+        let (nonce, age) = self.made_here(text, now).ok_or(BadNonce::Unknown)?;
+        if age < nanoseconds(LIFE) { Ok(nonce) } else { Err(BadNonce::Expired) }
+    }
+
+    /// The nonce, if it was made here, and how long ago.
+    fn made_here(&self, text: &str, now: Duration) -> Option<(NonceId, u64)> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (made, tag) = bytes.split_at_checked(8 + RANDOM)?;
         // As many bytes of the tag as there are have to be right, and there have to be all of them.
@@ -86,7 +106,7 @@ impl Nonces {
         let (moment, random) = made.split_at_checked(8)?;
         let moment = u64::from_be_bytes(moment.try_into().ok()?);
         let age = nanoseconds(now).checked_sub(moment)?;
-        (age < nanoseconds(LIFE)).then_some(NonceId(moment, random.try_into().ok()?))
+        Some((NonceId(moment, random.try_into().ok()?), age))
     }
 
     /// Takes a count of a nonce, which nobody else gets; false where it was taken, or may have been.
@@ -169,14 +189,16 @@ mod tests {
         let entropy = SeededEntropy::new(1);
         let (nonces, others) = (Nonces::new(&entropy).unwrap(), Nonces::new(&entropy).unwrap());
         let nonce = nonces.make(&entropy, NOW).unwrap();
-        assert!(nonces.known(&nonce, NOW).is_some() && others.known(&nonce, NOW).is_none());
-        assert!(nonces.known(&nonce, NOW + LIFE - Duration::from_nanos(1)).is_some());
-        assert!(nonces.known(&nonce, NOW + LIFE).is_none() && nonces.known(&nonce, NOW - LIFE).is_none());
+        assert!(nonces.known(&nonce, NOW).is_ok());
+        assert_eq!(others.known(&nonce, NOW), Err(BadNonce::Unknown));
+        assert!(nonces.known(&nonce, NOW + LIFE - Duration::from_nanos(1)).is_ok());
+        assert_eq!(nonces.known(&nonce, NOW + LIFE), Err(BadNonce::Expired));
+        assert_eq!(nonces.known(&nonce, NOW - LIFE), Err(BadNonce::Unknown));
         for at in 0..nonce.len() {
             let mut changed = nonce.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'Q' } else { b'A' };
-            assert!(nonces.known(&String::from_utf8(changed).unwrap(), NOW).is_none(), "{at}");
-            assert!(nonces.known(nonce.get(..at).unwrap(), NOW).is_none(), "{at}");
+            assert_eq!(nonces.known(&String::from_utf8(changed).unwrap(), NOW), Err(BadNonce::Unknown), "{at}");
+            assert_eq!(nonces.known(nonce.get(..at).unwrap(), NOW), Err(BadNonce::Unknown), "{at}");
         }
     }
 

@@ -23,12 +23,6 @@ const fn kind(per: Per) -> u8 {
     }
 }
 
-/// What of a client has a last use: its secrets and its Digest keys.
-fn used_ids(client: &Client) -> impl Iterator<Item = &str> {
-    let digest_keys = client.digest_keys.iter().map(|key| key.id.as_str());
-    client.secrets.iter().map(|secret| secret.id.as_str()).chain(digest_keys)
-}
-
 /// Forgets the uses of the secrets that `before` has and `after` has not; of a client that is gone, everything.
 pub(super) fn forget_uses(
     transaction: &WriteTransaction,
@@ -36,8 +30,8 @@ pub(super) fn forget_uses(
     after: Option<&Client>,
 ) -> Result<(), StoreError> {
     let mut uses = transaction.open_table(SECRET_USES).map_err(unavailable)?;
-    for id in used_ids(before) {
-        if !after.is_some_and(|after| used_ids(after).any(|kept| kept == id)) {
+    for id in before.used_ids() {
+        if !after.is_some_and(|after| after.used_ids().any(|kept| kept == id)) {
             uses.remove(id).map_err(unavailable)?;
         }
     }
