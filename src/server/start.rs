@@ -221,7 +221,7 @@ fn warn_of_unknown(config: &Config, service: &Service) {
                 tracing::warn!(
                     guard = guard.name,
                     path = rule.path,
-                    error = super::error::Error::from(error).detail(),
+                    %error,
                     "a guard's rule cannot be met"
                 );
             }

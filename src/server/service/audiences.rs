@@ -10,7 +10,8 @@ use crate::server::error::Error;
 use super::Service;
 
 /// A scope that no API defines.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no API defines the scope {scope}{}", .near.as_ref().map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
 pub struct UnknownScope {
     /// It, as it was sent.
     pub scope: Scope,
@@ -19,9 +20,8 @@ pub struct UnknownScope {
 }
 
 impl From<UnknownScope> for Error {
-    fn from(UnknownScope { scope, near }: UnknownScope) -> Self {
-        let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        Self::Malformed(format!("no API defines the scope {scope}{hint}"))
+    fn from(unknown: UnknownScope) -> Self {
+        Self::Malformed(unknown.to_string())
     }
 }
 
