@@ -174,7 +174,7 @@ fn read(item: Value) -> Result<(NewClient, ClientStatus), Vec<FieldError>> {
     let Value::Object(mut members) = item else {
         return Err(vec![FieldError::new("", "a client is a JSON object")]);
     };
-    for kept_here in ["effective_scopes", "secrets", "created_at", "updated_at"] {
+    for kept_here in ["effective_scopes", "secrets", "digest_keys", "last_used_at", "created_at", "updated_at"] {
         members.remove(kept_here);
     }
     let mut errors = Vec::new();
