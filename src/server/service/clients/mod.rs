@@ -172,10 +172,10 @@ impl Service {
     async fn shown(&self, clients: &[Client]) -> Result<Vec<api::Client>, Error> {
         let ids = clients.iter().flat_map(|client| client.used_ids().map(str::to_owned)).collect();
         let uses = self.last_uses(ids).await?;
-        let last = self.uses_of(clients.iter().map(|client| client.client_id.clone()).collect()).await?;
+        let last = |client: &Client| client.used_ids().filter_map(|id| uses.get(id)).map(|used| Rfc3339(used.at)).max();
         let shown = |client: &Client| api::Client {
             effective_scopes: Some(self.effective_scopes(client)),
-            last_used_at: last.get(&client.client_id).and_then(|uses| uses.used_at).map(Rfc3339),
+            last_used_at: last(client),
             ..client.shown(|secret| uses.get(secret).copied())
         };
         Ok(clients.iter().map(shown).collect())
