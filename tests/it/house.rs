@@ -265,11 +265,10 @@ fn no_file_is_too_long() {
 fn errors_page() -> String {
     let mut page = String::from(
         "# Reasons\n\n\
-         Every refusal carries a `reason`: a stable word to program against. The list is closed; it is generated from\n\
-         `src/reason.rs` (`UPDATE=1 cargo test --test it house::` writes it anew). At `/oauth/` errors are RFC 6749 §5.2\n\
-         JSON, elsewhere RFC 9457 problems; both have `reason` and `request_id`, under which the operator finds the request in\n\
-         the service's log (stderr). The `type` of a problem resolves: the service answers `/errors/REASON` with the entry\n\
-         below, and `/errors` with this page.\n\n\
+         Every refusal carries a `reason`: a stable word to program against. The list is closed. At `/oauth/` errors are\n\
+         RFC 6749 §5.2 JSON, elsewhere RFC 9457 problems; both have `reason` and `request_id`, under which the operator finds\n\
+         the request in the service's log (stderr). The `type` of a problem resolves: the service answers `/errors/REASON`\n\
+         with the entry below, and `/errors` with this page.\n\n\
          | reason | status | RFC code | cause | what to do | try the same again |\n|---|---|---|---|---|---|\n",
     );
     for reason in Reason::ALL {
