@@ -172,7 +172,12 @@ impl Service {
     async fn shown(&self, clients: &[Client]) -> Result<Vec<api::Client>, Error> {
         let ids = clients.iter().flat_map(|client| client.used_ids().map(str::to_owned)).collect();
         let uses = self.last_uses(ids).await?;
-        let last = |client: &Client| client.used_ids().filter_map(|id| uses.get(id)).map(|used| Rfc3339(used.at)).max();
+        // A use outlives what it was made with; one that is not written yet is known by what it was made with.
+        let written = self.store.client_uses(clients.iter().map(|client| client.client_id.clone()).collect()).await?;
+        let last = |client: &Client| {
+            let known = client.used_ids().filter_map(|id| uses.get(id)).map(|used| used.at);
+            known.chain(written.get(&client.client_id).and_then(|uses| uses.used_at)).max().map(Rfc3339)
+        };
         let shown = |client: &Client| api::Client {
             effective_scopes: Some(self.effective_scopes(client)),
             last_used_at: last(client),
