@@ -69,6 +69,9 @@ fn model(mut stream: &TcpStream, asked: &Mutex<Vec<Request>>, may_go_on: &Mutex<
                 let choice = json!({"index": 0, "delta": {"content": text}, "finish_reason": null});
                 format!("data: {}\n\n", completion("chat.completion.chunk", choice))
             };
+            // As models do, it thinks first: what answers as soon as it has the body may come before Caddy has seen that
+            // the body has ended, and Caddy then breaks the stream off ("use of closed network connection").
+            std::thread::sleep(Duration::from_millis(200));
             write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")?;
             write!(stream, "{}", chunk("Good "))?;
             may_go_on.lock().unwrap().recv().unwrap();
