@@ -72,23 +72,21 @@ async fn what_is_used_up_can_be_filled_up() {
         (response.status().as_u16(), response.json::<Value>().await.unwrap())
     };
     let reason = |answer: (u16, Value)| (answer.0, answer.1["reason"].as_str().unwrap_or_default().to_owned());
-    {
-        let path = "projects/default";
-        let (balance, quotas) = (format!("{path}/balance"), format!("{path}/quotas"));
-        assert_eq!(reason(send("POST", &balance, &json!({ "set": 0 })).await), (200, String::new()));
-        assert_eq!(reason(send("GET", path, &Value::Null).await), (402, "insufficient_balance".to_owned()));
-        let (status, shown) = send("GET", &quotas, &Value::Null).await;
-        assert_eq!((status, &shown["balance"]), (200, &json!(0)));
-        assert_eq!(send("POST", &balance, &json!({ "add": 2 })).await.1["balance"], 2);
-        assert_eq!(send("GET", path, &Value::Null).await.0, 200);
-        assert_eq!(send("GET", &quotas, &Value::Null).await.1["balance"], 1, "to look at it costs nothing");
-        assert_eq!(send("POST", &balance, &json!({ "set": null })).await.0, 200);
+    let path = "projects/default";
+    let (balance, quotas) = (format!("{path}/balance"), format!("{path}/quotas"));
+    assert_eq!(reason(send("POST", &balance, &json!({ "set": 0 })).await), (200, String::new()));
+    assert_eq!(reason(send("GET", path, &Value::Null).await), (402, "insufficient_balance".to_owned()));
+    let (status, shown) = send("GET", &quotas, &Value::Null).await;
+    assert_eq!((status, &shown["balance"]), (200, &json!(0)));
+    assert_eq!(send("POST", &balance, &json!({ "add": 2 })).await.1["balance"], 2);
+    assert_eq!(send("GET", path, &Value::Null).await.0, 200);
+    assert_eq!(send("GET", &quotas, &Value::Null).await.1["balance"], 1, "to look at it costs nothing");
+    assert_eq!(send("POST", &balance, &json!({ "set": null })).await.0, 200);
 
-        assert_eq!(send("PATCH", path, &json!({ "quotas": { "requests": { "day": 0 } } })).await.0, 200);
-        assert_eq!(reason(send("GET", path, &Value::Null).await), (403, "quota_exceeded".to_owned()));
-        assert_eq!(send("PATCH", path, &json!({ "quotas": null })).await.0, 200);
-        assert_eq!(send("GET", path, &Value::Null).await.0, 200);
-    }
+    assert_eq!(send("PATCH", path, &json!({ "quotas": { "requests": { "day": 0 } } })).await.0, 200);
+    assert_eq!(reason(send("GET", path, &Value::Null).await), (403, "quota_exceeded".to_owned()));
+    assert_eq!(send("PATCH", path, &json!({ "quotas": null })).await.0, 200);
+    assert_eq!(send("GET", path, &Value::Null).await.0, 200);
 }
 
 /// The token endpoint says what the routes do.
